@@ -1,0 +1,274 @@
+"""
+The settings of the app, each with its parser, and ``BudgetConfig``, which holds one value of each.
+
+A value comes from the keyword, else from the dict ``COREASON_BUDGET`` in Django's settings, else from the
+environment variable ``COREASON_BUDGET_<NAME>``, else it is the default. Wrong values are errors that name the remedy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Generic, TypeVar, overload
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from .exceptions import BudgetConfigurationError
+from .money import to_nanos, to_usd
+
+__all__ = ["ENV_PREFIX", "SETTING", "BudgetConfig"]
+
+SETTING: Final = "COREASON_BUDGET"
+ENV_PREFIX: Final = "COREASON_BUDGET_"
+
+T = TypeVar("T")
+
+
+class Setting(Generic[T]):
+    """One typed setting: a descriptor that knows its default and how to read a value."""
+
+    def __init__(self, default: object, parse: Callable[[Any], T]) -> None:
+        self.default = default
+        self.parse = parse
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Setting[T]: ...
+    @overload
+    def __get__(self, instance: BudgetConfig, owner: type) -> T: ...
+    def __get__(self, instance: BudgetConfig | None, owner: type) -> Setting[T] | T:
+        if instance is None:
+            return self
+        value: T = instance._values[self.name]
+        return value
+
+    def __set__(self, instance: BudgetConfig, value: object) -> None:
+        raise AttributeError(f"BudgetConfig is immutable; make a new one with {self.name}={value!r}.")
+
+    def read(self, raw: object, source: str) -> T:
+        """Parse a raw value. Raise BudgetConfigurationError naming where it was read and what is wrong with it."""
+        try:
+            return self.parse(raw)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise BudgetConfigurationError(f"{source}: {error}") from error
+
+
+def _usd(raw: object) -> Decimal:
+    return to_usd(to_nanos(raw, "the amount"))  # type: ignore[arg-type]  # to_nanos refuses what is no amount
+
+
+def _limit(raw: object) -> Decimal | None:
+    if raw is None or (isinstance(raw, str) and raw.strip().lower() in {"", "none", "unlimited"}):
+        return None
+    return _usd(raw)
+
+
+def _text(raw: object) -> str:
+    if isinstance(raw, str):
+        return raw
+    raise TypeError(f"must be text, not {raw!r}.")
+
+
+def _name(raw: object) -> str:
+    text = _text(raw)
+    if not text.strip() or any(char in text for char in "{}\r\n\0"):
+        raise ValueError(f"must be a name without braces or line breaks, not {raw!r}.")
+    return text
+
+
+def _optional_text(raw: object) -> str | None:
+    return None if raw is None or raw == "" else _text(raw)
+
+
+def _path(raw: object) -> str:
+    return os.fspath(raw) if isinstance(raw, os.PathLike) else _text(raw)
+
+
+def _zone(raw: object) -> ZoneInfo:
+    if isinstance(raw, ZoneInfo):
+        return raw
+    try:
+        return ZoneInfo(_text(raw))
+    except (ZoneInfoNotFoundError, OSError, ValueError):
+        raise ValueError(f"{raw!r} is no time zone; use an IANA name such as 'Europe/Berlin'.") from None
+
+
+def _number(raw: object) -> Decimal:
+    if isinstance(raw, timedelta):
+        return Decimal(raw // timedelta(microseconds=1)) / 1_000_000
+    if isinstance(raw, bool) or not isinstance(raw, (int, float, str, Decimal)):
+        raise TypeError(f"must be a number, not {raw!r}.")
+    try:
+        number = Decimal(str(raw))
+    except InvalidOperation:
+        raise ValueError(f"must be a number, not {raw!r}.") from None
+    if not number.is_finite():
+        raise ValueError(f"must be a finite number, not {raw!r}.")
+    return number
+
+
+def _seconds(minimum: str, maximum: int) -> Callable[[object], float]:
+    def parse(raw: object) -> float:
+        number = _number(raw)
+        if not Decimal(minimum) <= number <= maximum:
+            raise ValueError(f"must be from {minimum} to {maximum} seconds, not {raw!r}.")
+        return float(number)
+
+    return parse
+
+
+def _whole(minimum: int, maximum: int) -> Callable[[object], int]:
+    def parse(raw: object) -> int:
+        number = _number(raw)
+        if number != number.to_integral_value() or not minimum <= number <= maximum:
+            raise ValueError(f"must be a whole number from {minimum} to {maximum}, not {raw!r}.")
+        return int(number)
+
+    return parse
+
+
+def _one_of(*choices: str) -> Callable[[object], str]:
+    def parse(raw: object) -> str:
+        if raw not in choices:
+            raise ValueError(f"must be one of {', '.join(map(repr, choices))}, not {raw!r}.")
+        return str(raw)
+
+    return parse
+
+
+def _thresholds(raw: object) -> tuple[int, ...]:
+    items = [part for part in raw.split(",") if part.strip()] if isinstance(raw, str) else raw
+    if not isinstance(items, (list, tuple, set, frozenset)):
+        raise TypeError(f"must be a list of percentages, not {raw!r}.")
+    percent = _whole(1, 100)
+    return tuple(sorted({percent(item) for item in items}))
+
+
+def _mapping(raw: object) -> Mapping[str, Any]:
+    if isinstance(raw, str):
+        try:
+            raw = json.loads(raw or "{}", parse_float=Decimal)
+        except ValueError:
+            raise ValueError(f"must be a JSON object, not {raw!r:.80}.") from None
+    if not isinstance(raw, Mapping) or not all(isinstance(key, str) and key for key in raw):
+        raise TypeError(f"must map names to values, not {raw!r:.80}.")
+    return MappingProxyType(dict(raw))
+
+
+class BudgetConfig:
+    """
+    The settings of one budget, all in one immutable object.
+
+    ``BudgetConfig(daily_user_limit_usd="10")`` overrides single values; everything else comes from the settings,
+    the environment or the default. Limits are USD (``Decimal``; None = no limit, 0 = blocked), times are seconds.
+    Raise BudgetConfigurationError (a ValueError) for unknown names and for values that cannot be used.
+    """
+
+    redis_url = Setting(None, _optional_text)
+    cache_alias = Setting("default", _name)
+    key_prefix = Setting("coreason-budget", _name)
+    time_zone = Setting("UTC", _zone)
+
+    daily_user_limit_usd = Setting("10", _limit)
+    daily_project_limit_usd = Setting("500", _limit)
+    daily_global_limit_usd = Setting("5000", _limit)
+    weekly_user_limit_usd = Setting(None, _limit)
+    weekly_project_limit_usd = Setting(None, _limit)
+    weekly_global_limit_usd = Setting(None, _limit)
+    monthly_user_limit_usd = Setting(None, _limit)
+    monthly_project_limit_usd = Setting(None, _limit)
+    monthly_global_limit_usd = Setting(None, _limit)
+    anonymous_daily_limit_usd = Setting(None, _limit)
+
+    default_hold_usd = Setting("0.05", _usd)
+    hold_ttl = Setting(600, _seconds("1", 86_400))
+    expired_holds = Setting("charge", _one_of("charge", "release"))
+    thresholds = Setting((50, 80, 100), _thresholds)
+
+    timeout = Setting(1, _seconds("0.01", 60))
+    database_timeout = Setting(10, _seconds("0.1", 300))
+    on_unavailable = Setting("deny", _one_of("deny", "allow"))
+    limits_ttl = Setting(30, _seconds("1", 3_600))
+    verify_every = Setting(3_600, _seconds("1", 604_800))
+    charge_id_ttl = Setting(3_600, _seconds("60", 604_800))
+    journal_max_length = Setting(1_000_000, _whole(100, 100_000_000))
+    drain_after = Setting(30, _seconds("1", 3_600))
+    database_work = Setting("auto", _one_of("auto", "thread", "inline"))
+
+    model_price_overrides = Setting({}, _mapping)
+    estimate_output_tokens = Setting(1_024, _whole(1, 10_000_000))
+
+    user_id = Setting(None, _optional_text)
+    project_id = Setting(None, _optional_text)
+    log_path = Setting("logs/app.log", _path)
+
+    names: ClassVar[tuple[str, ...]]
+    __slots__ = ("_values",)
+
+    def __init__(self, **overrides: object) -> None:
+        unknown = sorted(set(overrides) - set(self.names))
+        if unknown:
+            raise BudgetConfigurationError(_unknown(f"BudgetConfig({unknown[0]}=...)", unknown[0], self.names))
+        settings = settings_dict()
+        self._values: dict[str, Any] = {}
+        for name in self.names:
+            raw, source = _look_up(name, overrides, settings)
+            self._values[name] = getattr(type(self), name).read(raw, source)
+
+    def __repr__(self) -> str:
+        changed = (f"{name}={self._values[name]!r}" for name in self.names if self._differs(name))
+        return f"BudgetConfig({', '.join(changed)})"
+
+    def _differs(self, name: str) -> bool:
+        if name == "redis_url":
+            return False  # it may hold a password
+        setting: Setting[Any] = getattr(type(self), name)
+        return bool(self._values[name] != setting.parse(setting.default))
+
+    def limit_for(self, scope: str, period: str) -> Decimal | None:
+        """Return the default limit in USD of a scope and period (``user``, ``day``), None for no limit."""
+        adverb = {"day": "daily", "week": "weekly", "month": "monthly"}[period]
+        value: Decimal | None = self._values[f"{adverb}_{scope}_limit_usd"]
+        return value
+
+
+BudgetConfig.names = tuple(name for name, value in vars(BudgetConfig).items() if isinstance(value, Setting))
+
+
+def settings_dict() -> Mapping[str, object]:
+    """Return ``settings.COREASON_BUDGET``. Raise BudgetConfigurationError for a wrong type or unknown keys."""
+    from django.conf import settings
+
+    raw = getattr(settings, SETTING, {}) if settings.configured or "DJANGO_SETTINGS_MODULE" in os.environ else {}
+    if not isinstance(raw, Mapping):
+        raise BudgetConfigurationError(f"{SETTING} must be a dict, not {type(raw).__name__}.")
+    known = [name.upper() for name in BudgetConfig.names]
+    for key in raw:
+        if key not in known:
+            raise BudgetConfigurationError(_unknown(f"{SETTING}[{key!r}]", str(key), known))
+    return raw
+
+
+def _look_up(name: str, overrides: Mapping[str, object], settings: Mapping[str, object]) -> tuple[object, str]:
+    key = name.upper()
+    if name in overrides:
+        return overrides[name], f"BudgetConfig({name}=...)"
+    if key in settings:
+        return settings[key], f"{SETTING}[{key!r}]"
+    if ENV_PREFIX + key in os.environ:
+        return os.environ[ENV_PREFIX + key], f"environment variable {ENV_PREFIX}{key}"
+    return getattr(BudgetConfig, name).default, f"default of {key}"
+
+
+def _unknown(where: str, name: str, known: object) -> str:
+    from difflib import get_close_matches
+
+    names = list(known)  # type: ignore[call-overload]
+    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f" Did you mean {close[0]!r}?" if close else f" Known names: {', '.join(names)}."
+    return f"{where} is no setting of coreason_budget.{hint}"
