@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
@@ -44,11 +44,11 @@ class Setting(Generic[T]):
     def __get__(self, instance: BudgetConfig | None, owner: type) -> Setting[T] | T:
         if instance is None:
             return self
-        value: T = instance._values[self.name]
+        value: T = instance._values[self.name]  # noqa: SLF001  # the descriptor is a part of that class
         return value
 
     def __set__(self, instance: BudgetConfig, value: object) -> None:
-        raise AttributeError(f"BudgetConfig is immutable; make a new one with {self.name}={value!r}.")
+        raise AttributeError(f"BudgetConfig is immutable; make a new one with {self.name}=...")
 
     def read(self, raw: object, source: str) -> T:
         """Parse a raw value. Raise BudgetConfigurationError naming where it was read and what is wrong with it."""
@@ -63,7 +63,7 @@ def _usd(raw: object) -> Decimal:
 
 
 def _limit(raw: object) -> Decimal | None:
-    if raw is None or (isinstance(raw, str) and raw.strip().lower() in {"", "none", "unlimited"}):
+    if raw is None or (isinstance(raw, str) and raw.strip().lower() in {"none", "unlimited"}):
         return None
     return _usd(raw)
 
@@ -265,10 +265,10 @@ def _look_up(name: str, overrides: Mapping[str, object], settings: Mapping[str, 
     return getattr(BudgetConfig, name).default, f"default of {key}"
 
 
-def _unknown(where: str, name: str, known: object) -> str:
+def _unknown(where: str, name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
-    names = list(known)  # type: ignore[call-overload]
-    close = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]!r}?" if close else f" Known names: {', '.join(names)}."
+    names = {known_name.lower(): known_name for known_name in known}
+    close = get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    hint = f" Did you mean {names[close[0]]!r}?" if close else f" Known names: {', '.join(names.values())}."
     return f"{where} is no setting of coreason_budget.{hint}"

@@ -85,7 +85,7 @@ class BudgetLimit(models.Model):
         abstract = True
 
     def __str__(self) -> str:
-        amount = _("unlimited") if self.amount_usd is None else f"{self.amount_usd.normalize():f} USD"
+        amount = _("unlimited") if self.amount_usd is None else f"{Decimal(self.amount_usd).normalize():f} USD"
         return f"{self.subject.label}: {amount} / {self.period}"
 
     @property

@@ -13,6 +13,7 @@ __all__ = ["MAX_USD", "NANOS_PER_USD", "Amount", "to_nanos", "to_usd"]
 
 NANOS_PER_USD: Final = 1_000_000_000
 MAX_USD: Final = Decimal(1_000_000_000)
+_SHOWN: Final = 80  # characters of a bad value in a message
 
 Amount = Decimal | str | int | float
 
@@ -31,7 +32,7 @@ def to_nanos(value: Amount, name: str = "amount", *, signed: bool = False) -> in
         raise ValueError(f"{name} must be a finite amount of USD, not {value!r}.")
     if usd < 0 and not signed:
         raise ValueError(f"{name} must not be negative, got {value!r}.")
-    if abs(usd) > MAX_USD:
+    if usd.copy_abs() > MAX_USD:
         raise ValueError(f"{name} must be at most {MAX_USD:,} USD, got {_short(value)}.")
     with localcontext(prec=60):
         nanos = int((usd * NANOS_PER_USD).to_integral_value(ROUND_HALF_EVEN))
@@ -67,4 +68,4 @@ def _decimal(value: Amount, name: str) -> Decimal:
 
 def _short(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

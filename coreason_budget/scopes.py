@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote
 from uuid import UUID
 
-__all__ = ["ANONYMOUS", "MAX_ID_LENGTH", "GLOBAL", "Scope", "Subject", "clean_id", "subjects_of"]
+__all__ = ["ANONYMOUS", "GLOBAL", "MAX_ID_LENGTH", "Scope", "Subject", "clean_id", "subjects_of"]
 
 MAX_ID_LENGTH: Final = 200
 
@@ -30,6 +30,9 @@ class _Anonymous(str):
 
     def __repr__(self) -> str:
         return "ANONYMOUS"
+
+    def __reduce__(self) -> str:
+        return "ANONYMOUS"  # copies and pickles are the one object again
 
 
 ANONYMOUS: Final = _Anonymous()
