@@ -72,7 +72,7 @@ def clean_id(value: object, name: str) -> str:
         return ANONYMOUS
     if isinstance(value, bool) or not isinstance(value, (str, int, UUID)):
         raise TypeError(f"{name} must be a str, int or UUID, not {type(value).__name__}: {value!r:.80}.")
-    text = value if type(value) is str else str(value)
+    text = str.__str__(value) if isinstance(value, str) else str(value)  # of a subclass (SafeString, enums) the text
     if _is_plain(text):
         return text
     raise ValueError(_id_problem(text, name))
