@@ -42,7 +42,11 @@ def to_nanos(value: Amount, name: str = "amount", *, signed: bool = False) -> in
 
 
 def to_usd(nanos: int) -> Decimal:
-    """Return nano-USD as an exact Decimal in USD, without trailing zeros and never in exponent notation."""
+    """
+    Return nano-USD as an exact Decimal in USD, without trailing zeros.
+
+    Print it with ``f"{usd:f}"``: ``str`` writes amounts below a micro-dollar with an exponent.
+    """
     dollars, rest = divmod(abs(nanos), NANOS_PER_USD)
     text = f"{dollars}.{rest:09d}".rstrip("0").rstrip(".") if rest else str(dollars)
     return Decimal(f"-{text}" if nanos < 0 else text)
