@@ -46,7 +46,7 @@ def _limit_constraints(name: str, *subject: str) -> list[models.BaseConstraint]:
         ),
         models.CheckConstraint(
             condition=models.Q(boost_usd__isnull=True, boost_until__isnull=True)
-            | models.Q(boost_usd__gte=0, boost_usd__lte=MAX_USD, boost_until__isnull=False),
+            | models.Q(boost_usd__isnull=False, boost_usd__gte=0, boost_usd__lte=MAX_USD, boost_until__isnull=False),
             name=f"coreason_budget_{name}_boost",
         ),
     ]

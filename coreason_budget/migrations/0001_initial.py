@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'global limit',
                 'verbose_name_plural': 'global limits',
-                'constraints': [models.UniqueConstraint(fields=('period',), name='coreason_budget_globallimit_once'), models.CheckConstraint(condition=models.Q(('period__in', ['day', 'week', 'month'])), name='coreason_budget_globallimit_period'), models.CheckConstraint(condition=models.Q(('amount_usd__isnull', True), models.Q(('amount_usd__gte', 0), ('amount_usd__lte', Decimal('1000000000'))), _connector='OR'), name='coreason_budget_globallimit_amount'), models.CheckConstraint(condition=models.Q(models.Q(('boost_until__isnull', True), ('boost_usd__isnull', True)), models.Q(('boost_until__isnull', False), ('boost_usd__gte', 0), ('boost_usd__lte', Decimal('1000000000'))), _connector='OR'), name='coreason_budget_globallimit_boost')],
+                'constraints': [models.UniqueConstraint(fields=('period',), name='coreason_budget_globallimit_once'), models.CheckConstraint(condition=models.Q(('period__in', ['day', 'week', 'month'])), name='coreason_budget_globallimit_period'), models.CheckConstraint(condition=models.Q(('amount_usd__isnull', True), models.Q(('amount_usd__gte', 0), ('amount_usd__lte', Decimal('1000000000'))), _connector='OR'), name='coreason_budget_globallimit_amount'), models.CheckConstraint(condition=models.Q(models.Q(('boost_until__isnull', True), ('boost_usd__isnull', True)), models.Q(('boost_until__isnull', False), ('boost_usd__gte', 0), ('boost_usd__isnull', False), ('boost_usd__lte', Decimal('1000000000'))), _connector='OR'), name='coreason_budget_globallimit_boost')],
             },
         ),
         migrations.CreateModel(
@@ -71,7 +71,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'project limit',
                 'verbose_name_plural': 'project limits',
-                'constraints': [models.UniqueConstraint(fields=('project_id', 'period'), name='coreason_budget_projectlimit_once'), models.CheckConstraint(condition=models.Q(('period__in', ['day', 'week', 'month'])), name='coreason_budget_projectlimit_period'), models.CheckConstraint(condition=models.Q(('amount_usd__isnull', True), models.Q(('amount_usd__gte', 0), ('amount_usd__lte', Decimal('1000000000'))), _connector='OR'), name='coreason_budget_projectlimit_amount'), models.CheckConstraint(condition=models.Q(models.Q(('boost_until__isnull', True), ('boost_usd__isnull', True)), models.Q(('boost_until__isnull', False), ('boost_usd__gte', 0), ('boost_usd__lte', Decimal('1000000000'))), _connector='OR'), name='coreason_budget_projectlimit_boost')],
+                'constraints': [models.UniqueConstraint(fields=('project_id', 'period'), name='coreason_budget_projectlimit_once'), models.CheckConstraint(condition=models.Q(('period__in', ['day', 'week', 'month'])), name='coreason_budget_projectlimit_period'), models.CheckConstraint(condition=models.Q(('amount_usd__isnull', True), models.Q(('amount_usd__gte', 0), ('amount_usd__lte', Decimal('1000000000'))), _connector='OR'), name='coreason_budget_projectlimit_amount'), models.CheckConstraint(condition=models.Q(models.Q(('boost_until__isnull', True), ('boost_usd__isnull', True)), models.Q(('boost_until__isnull', False), ('boost_usd__gte', 0), ('boost_usd__isnull', False), ('boost_usd__lte', Decimal('1000000000'))), _connector='OR'), name='coreason_budget_projectlimit_boost')],
             },
         ),
         migrations.CreateModel(
@@ -115,7 +115,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'user limit',
                 'verbose_name_plural': 'user limits',
-                'constraints': [models.UniqueConstraint(fields=('user', 'period'), name='coreason_budget_userlimit_once'), models.CheckConstraint(condition=models.Q(('period__in', ['day', 'week', 'month'])), name='coreason_budget_userlimit_period'), models.CheckConstraint(condition=models.Q(('amount_usd__isnull', True), models.Q(('amount_usd__gte', 0), ('amount_usd__lte', Decimal('1000000000'))), _connector='OR'), name='coreason_budget_userlimit_amount'), models.CheckConstraint(condition=models.Q(models.Q(('boost_until__isnull', True), ('boost_usd__isnull', True)), models.Q(('boost_until__isnull', False), ('boost_usd__gte', 0), ('boost_usd__lte', Decimal('1000000000'))), _connector='OR'), name='coreason_budget_userlimit_boost')],
+                'constraints': [models.UniqueConstraint(fields=('user', 'period'), name='coreason_budget_userlimit_once'), models.CheckConstraint(condition=models.Q(('period__in', ['day', 'week', 'month'])), name='coreason_budget_userlimit_period'), models.CheckConstraint(condition=models.Q(('amount_usd__isnull', True), models.Q(('amount_usd__gte', 0), ('amount_usd__lte', Decimal('1000000000'))), _connector='OR'), name='coreason_budget_userlimit_amount'), models.CheckConstraint(condition=models.Q(models.Q(('boost_until__isnull', True), ('boost_usd__isnull', True)), models.Q(('boost_until__isnull', False), ('boost_usd__gte', 0), ('boost_usd__isnull', False), ('boost_usd__lte', Decimal('1000000000'))), _connector='OR'), name='coreason_budget_userlimit_boost')],
             },
         ),
     ]
