@@ -1,0 +1,294 @@
+"""
+``BudgetGuard``: the rules of check-then-charge on top of the ledger. It raises, signals and logs, and holds no state.
+
+Every method is an operation (a generator); the manager drives it synchronously or with ``await``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from . import signals
+from .exceptions import BudgetExceededError, BudgetUnavailableError, Refusal
+from .ledger.housekeeping import Housekeeper
+from .ledger.redis import Charged, Refused
+from .ledger.scripts import AccountView, Charge, Deposit
+from .ledger.steps import Emit, Operation
+from .log import debug_is_on, logger
+from .money import Amount, to_nanos, to_usd
+from .periods import from_ms, window_named
+from .results import AccountStatus, Receipt
+from .scopes import MAX_ID_LENGTH, Scope, Subject, clean_id, subjects_of
+
+if TYPE_CHECKING:
+    from .ledger.redis import RedisLedger
+    from .ledger.scripts import Booking
+
+__all__ = ["BudgetGuard", "Hold", "Spend"]
+
+_SECOND: Final = timedelta(seconds=1)
+RESERVED_IDS: Final = ("expired:", "release:")
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Money that is set aside (nano-USD): its identity and accounts. ``counted`` is False if nothing could be held."""
+
+    id: str
+    deposit: Deposit
+    amount: int
+    counted: bool = True
+
+    def bearer(self) -> Charge:
+        """Return an empty charge that says whose hold it is."""
+        return Charge("", 0, *_owner(self.deposit), hold_id=self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """A real cost that is to be booked, in nano-USD, with what the record keeps of it."""
+
+    cost: int
+    charge_id: str
+    model: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class BudgetGuard:
+    """Lets a call through or not, and books what it cost."""
+
+    def __init__(self, ledger: RedisLedger) -> None:
+        self._ledger = ledger
+        self._housekeeper = Housekeeper(ledger, self._report_swept)
+
+    @property
+    def housekeeper(self) -> Housekeeper:
+        """Who keeps the ledger's house."""
+        return self._housekeeper
+
+    def reserve(self, deposit: Deposit, amount: int, ttl: float) -> Operation[Hold]:
+        """Hold an amount (nano-USD) for a time (seconds). Raise BudgetExceededError or BudgetUnavailableError."""
+        hold = Hold(uuid4().hex, deposit, amount)
+        counted = yield from self._decide(hold, amount, round(ttl * 1000), "reserve")
+        return hold if counted else replace(hold, counted=False)
+
+    def check(self, deposit: Deposit, amount: int) -> Operation[bool]:
+        """Return True if an amount (nano-USD) fits now and something remains; else raise as reserve() does."""
+        yield from self._decide(Hold(uuid4().hex, deposit, amount), amount, 0, "check")
+        return True
+
+    def accounts(self, user_id: object, project_id: object) -> Deposit:
+        """Return the accounts of a call. Raise ValueError or TypeError for an id that cannot be one."""
+        return self._ledger.deposit(subjects_of(user_id, project_id))
+
+    def charge(
+        self, deposit: Deposit, spend: Spend, *, hold: Hold | None = None, final: bool = False
+    ) -> Operation[Receipt]:
+        """Book a cost, on a hold or bare. Raise ChargeConflictError for an id that was used with another cost."""
+        user_id, project_id = _owner(deposit)
+        charge = Charge(
+            charge_id=spend.charge_id,
+            cost=spend.cost,
+            user_id=user_id,
+            project_id=project_id,
+            model=spend.model,
+            hold_id=hold.id if hold is not None and hold.counted else "",
+            input_tokens=spend.input_tokens,
+            output_tokens=spend.output_tokens,
+        )
+        charged = yield from self._ledger.charge(charge, deposit, nonce=uuid4().hex, final=final)
+        self._housekeeper.nudge(deposit.subjects)
+        if charged.error is not None:
+            yield from self._report_unavailable(charged.error, "charge")
+        receipt = yield from self._receipt(charge, deposit, charged)
+        if charged.first:
+            yield from self._report_charge(charge, deposit, charged, receipt)
+        return receipt
+
+    def release(self, hold: Hold) -> Operation[None]:
+        """Give back what is left of a hold; nothing happens if it has ended. It is given back later if Redis fails."""
+        if not hold.counted:
+            return
+        try:
+            yield from self._ledger.release(hold.id, hold.deposit, hold.bearer())
+        except BudgetUnavailableError as error:
+            self._ledger.journal.abandon(hold.id, hold.deposit, hold.bearer())
+            yield from self._report_unavailable(error, "release")
+        self._housekeeper.nudge(hold.deposit.subjects)
+
+    def extend(self, hold: Hold, ttl: float) -> Operation[None]:
+        """Keep a hold for ttl seconds from now. Raise HoldClosedError if it has ended."""
+        if hold.counted:
+            yield from self._ledger.extend(hold.id, hold.deposit, round(ttl * 1000))
+
+    def status(self, deposit: Deposit) -> Operation[list[AccountStatus]]:
+        """Return how every account of a call stands that has a limit. Raise BudgetUnavailableError."""
+        try:
+            views = yield from self._ledger.status(deposit)
+        except BudgetUnavailableError as error:
+            yield from self._report_unavailable(error, "status")
+            raise
+        return list(self._statuses(deposit.subjects, views))
+
+    # deciding --------------------------------------------------------------------------------------------------------
+
+    def _decide(self, hold: Hold, amount: int, ttl: int, operation: str) -> Operation[bool]:
+        try:
+            verdict = yield from self._ledger.reserve(hold.id, hold.deposit, amount, ttl, hold.bearer())
+        except BudgetUnavailableError as error:
+            yield from self._report_unavailable(error, operation)
+            if self._ledger.config.on_unavailable == "allow":
+                return False
+            raise
+        self._housekeeper.nudge(hold.deposit.subjects)
+        if isinstance(verdict, Refused):
+            error = BudgetExceededError(self._refusal(verdict, amount))
+            logger.info("Refused: {}", error)
+            yield Emit(signals.budget_exceeded, BudgetGuard, {"error": error, "first": error.first})
+            raise error
+        return True
+
+    def _refusal(self, refused: Refused, amount: int) -> Refusal:
+        window = window_named(refused.period, refused.window, self._ledger.config.time_zone)
+        wait = window.end - from_ms(refused.now)
+        return Refusal(
+            scope=refused.subject.scope.value,
+            subject=refused.subject.id,
+            period=refused.period.value,
+            limit=to_usd(refused.limit),
+            spent=to_usd(refused.spent),
+            held=to_usd(refused.held),
+            requested=to_usd(amount),
+            resets_at=window.end,
+            retry_after=None if refused.limit == 0 else max(1, -(-wait // _SECOND)),
+            first=refused.first,
+        )
+
+    # reporting -------------------------------------------------------------------------------------------------------
+
+    def _receipt(self, charge: Charge, deposit: Deposit, charged: Charged) -> Operation[Receipt]:
+        views: tuple[AccountView, ...] = ()
+        if charged.answer is not None:
+            views = charged.answer.accounts
+            if not all(_is_complete(view) for view in views):
+                try:
+                    views = yield from self._ledger.status(deposit)
+                except BudgetUnavailableError:
+                    views = ()  # the charge is booked; only the picture after it is missing
+        return Receipt(
+            charge_id=charge.charge_id,
+            cost=to_usd(charge.cost),
+            status=tuple(self._statuses(deposit.subjects, views)),
+            first=charged.first,
+            counted=charged.answer is not None,
+        )
+
+    def _report_charge(
+        self, charge: Charge, deposit: Deposit, charged: Charged, receipt: Receipt
+    ) -> Operation[None]:
+        if debug_is_on():
+            logger.debug("Charged {} nano-USD to {} ({})", charge.cost, deposit.signature, charge.charge_id)
+        yield from self._emit_recorded(charge, receipt)
+        if charged.answer is None:
+            return
+        for subject, view in zip(deposit.subjects, charged.answer.accounts, strict=True):
+            for period in view.periods:
+                for percent in period.crossed:
+                    status = self._status(subject, view, period.period.value)
+                    logger.info("{} reached {} % of its limit per {}", subject.label, percent, status.period)
+                    yield Emit(
+                        signals.budget_threshold_reached, BudgetGuard, {"threshold": percent, "status": status}
+                    )
+
+    def _emit_recorded(self, charge: Charge, receipt: Receipt) -> Operation[None]:
+        who: Mapping[str, Any] = {
+            "receipt": receipt,
+            "user_id": charge.user_id,
+            "project_id": charge.project_id or None,
+            "model": charge.model or None,
+        }
+        yield Emit(signals.spend_recorded, BudgetGuard, who)
+
+    def _report_swept(self, booking: Booking) -> None:
+        charge = booking.charge
+        logger.info("A hold was not settled in time and is booked in full: {}", charge)
+        self._ledger.run(self._emit_recorded(charge, Receipt(charge.charge_id, to_usd(charge.cost))))
+
+    def _report_unavailable(self, error: BudgetUnavailableError, operation: str) -> Operation[None]:
+        logger.error("The budget is unavailable ({}): {}", operation, error)
+        yield Emit(signals.budget_unavailable, BudgetGuard, {"error": error, "operation": operation})
+
+    def _statuses(self, subjects: tuple[Subject, ...], views: tuple[AccountView, ...]) -> Iterator[AccountStatus]:
+        for subject, view in zip(subjects, views, strict=False):
+            for period in view.periods:
+                yield self._status(subject, view, period.period.value)
+
+    def _status(self, subject: Subject, view: AccountView, period_name: str) -> AccountStatus:
+        period = next(item for item in view.periods if item.period.value == period_name)
+        remaining = None if period.limit is None else max(0, period.limit - period.spent - view.held)
+        return AccountStatus(
+            scope=subject.scope.value,
+            subject=subject.id,
+            period=period_name,
+            limit=None if period.limit is None else to_usd(period.limit),
+            spent=to_usd(period.spent),
+            held=to_usd(view.held),
+            remaining=None if remaining is None else to_usd(remaining),
+            resets_at=window_named(period.period, period.window, self._ledger.config.time_zone).end,
+        )
+
+
+def spend_of(
+    cost: Amount,
+    *,
+    model: object = None,
+    charge_id: object = None,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
+) -> Spend:
+    """
+    Return a cost in USD as something that can be booked. Raise ValueError or TypeError for what cannot.
+
+    Without a charge id it gets a new one; give your own to make a repeated charge (a redelivered task) count once.
+    """
+    return Spend(
+        cost=to_nanos(cost, "cost"),
+        charge_id=uuid4().hex if charge_id is None else _clean_charge_id(charge_id),
+        model="" if model is None else _clean_model(model),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+    )
+
+
+def _clean_charge_id(value: object) -> str:
+    text = clean_id(value, "charge_id")
+    if not text:
+        raise ValueError("charge_id must not be empty; leave it out to get a new one.")
+    if text.startswith(RESERVED_IDS) or text.endswith("~refund"):
+        raise ValueError(
+            f"charge_id {text!r} is reserved: it must not start with 'expired:' or 'release:' nor end with '~refund'."
+        )
+    return text
+
+
+def _clean_model(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"model must be a str, not {type(value).__name__}: {value!r:.80}.")
+    if len(value) > MAX_ID_LENGTH:
+        raise ValueError(f"model must have at most {MAX_ID_LENGTH} characters, got {len(value)}: {value[:40]!r}...")
+    return clean_id(value, "model") if value else ""
+
+
+def _owner(deposit: Deposit) -> tuple[str, str]:
+    """Return the user's and the project's id (empty if there is no project)."""
+    ids = {subject.scope: subject.id for subject in deposit.subjects}
+    return ids[Scope.USER], ids.get(Scope.PROJECT, "")
+
+
+def _is_complete(view: AccountView) -> bool:
+    return view.open and all(period.verified for period in view.periods)

@@ -1,0 +1,387 @@
+"""
+What moves between Redis and the database: writing charges through, draining, rebuilding accounts, sweeping dead holds.
+
+The order is what keeps a charge from being lost or counted twice: a row is committed before its entry leaves the
+journal, and a rebuild reads the journal before it sums the rows.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from ..exceptions import BudgetUnavailableError
+from ..log import logger
+from ..periods import PERIODS, Period, Window, to_ms, window_named
+from ..scopes import Scope, Subject
+from .scripts import Booking, Charge, Deposit, Snapshot, defaults_text, overrides_args, parse_entry
+from .steps import Command, Operation, Pause, Query, Write
+
+if TYPE_CHECKING:
+    from .redis import RedisLedger
+
+__all__ = ["Drift", "Journal"]
+
+PAGE: Final = 500
+BATCH: Final = 500
+KEPT_IN_MEMORY: Final = 10_000
+MERGED_AT_MOST: Final = 5_000
+REBUILD_SECONDS: Final = 30.0
+COURTESY_SECONDS: Final = 0.5
+LONGEST_HOLD_MS: Final = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What a rebuild did: nothing, or by how much (nano-USD by period) a verified account had been wrong."""
+
+    rebuilt: bool
+    corrections: Mapping[Period, int]
+
+
+class Journal:
+    """The ledger's way to the database and back. Part of ``RedisLedger``, which it uses to run scripts."""
+
+    def __init__(self, ledger: RedisLedger) -> None:
+        self._ledger = ledger
+        self._pending: deque[Booking] = deque()
+        self._lock = threading.Lock()
+        self._aside: set[str] = set()
+
+    # writing ---------------------------------------------------------------------------------------------------------
+
+    def writer(self, bookings: Sequence[Booking]) -> Callable[[], int]:
+        """Take bookings over and return the work that writes them, together with what others left to be written."""
+        with self._lock:
+            self._pending.extend(bookings)
+        return self.write_pending
+
+    def write_pending(self) -> int:
+        """
+        Write what this process has taken over and return how many rows that were.
+
+        What cannot be written stays: raises BudgetUnavailableError or django.db.Error.
+        """
+        written = 0
+        while batch := self._take():
+            try:
+                self.write(batch)
+            except BaseException:
+                self._put_back(batch)
+                raise
+            written += len(batch)
+        return written
+
+    @property
+    def pending(self) -> int:
+        """How many bookings this process still has to write."""
+        return len(self._pending)
+
+    def _take(self) -> list[Booking]:
+        with self._lock:
+            return [self._pending.popleft() for _ in range(min(BATCH, len(self._pending)))]
+
+    def _put_back(self, batch: Sequence[Booking]) -> None:
+        for booking in batch:
+            if booking.journal_id is None:
+                logger.critical("A charge is only in this process' memory, neither store answers: {}", booking)
+        with self._lock:
+            self._pending.extendleft(reversed(batch))
+            while len(self._pending) > KEPT_IN_MEMORY:
+                self._pending.pop()
+
+    def write(self, bookings: Sequence[Booking]) -> None:
+        """Insert bookings, then take their entries out of the journal. Runs where the database work is done."""
+        from .records import PoisonError, store
+
+        try:
+            hows = store(bookings)
+        except PoisonError as error:
+            self._set_aside(bookings[0], error)
+            return
+        except Exception as error:
+            if len(bookings) == 1 or not _is_about_values(error):
+                raise
+            for booking in bookings:
+                self.write([booking])
+            return
+        acked = [(booking, how) for booking, how in zip(bookings, hows, strict=True) if booking.journal_id is not None]
+        if acked:
+            try:
+                self._ledger.run(self._ack(acked))
+            except BudgetUnavailableError as error:
+                logger.warning("{} written charges stay in the journal until it answers: {}", len(acked), error)
+
+    def _ack(self, acked: Sequence[tuple[Booking, str]]) -> Operation[list[str]]:
+        keys = [self._ledger.keys.journal]
+        places: dict[str, int] = {}
+        args: list[str] = []
+        for booking, how in acked:
+            accounts = self._ledger.keys.accounts(subjects(booking.charge))
+            for key in accounts:
+                if key not in places:
+                    keys.append(key)
+                    places[key] = len(keys)
+            indexes = ",".join(str(places[key]) for key in accounts)
+            args += [booking.journal_id or "", booking.charge.charge_id, how, indexes]
+        return (yield from self._ledger.call("ack", keys, args))
+
+    def _set_aside(self, booking: Booking, error: Exception) -> None:
+        name = booking.journal_id or booking.charge.charge_id
+        if name not in self._aside:
+            self._aside.add(name)
+            logger.error("The database refuses a charge; it stays in the journal: {}: {}", error, booking)
+
+    def abandon(self, hold_id: str, deposit: Deposit, charge: Charge) -> None:
+        """Release, in the background, a hold of which nobody knows whether it was made."""
+        durable = not self._ledger.database.is_inline()
+
+        def release() -> None:
+            try:
+                self._ledger.run(self._ledger.release(hold_id, deposit, charge))
+            except BudgetUnavailableError:
+                if durable:
+                    note = replace(charge, charge_id=f"release:{hold_id}", cost=0, kind="adjustment", hold_id=hold_id)
+                    self.writer([Booking(note, None, self._ledger.now())])()
+
+        self._ledger.database.post(release)
+
+    def returned(self, hold_id: str, reply: Sequence[str]) -> Booking:
+        """Return the refund that a late release booked."""
+        _, journal_id, at, amount, payload = reply
+        charge = Charge.from_payload(
+            payload, charge_id=f"{hold_id}~refund", cost=-int(amount), kind="refund", hold_id=hold_id
+        )
+        return Booking(charge, journal_id, int(at))
+
+    # draining --------------------------------------------------------------------------------------------------------
+
+    def drain(self, older_than: float = 0.0, until: str = "+") -> Operation[int]:
+        """Write journal entries older than that many seconds, whoever made them. Return how many were written."""
+        if older_than:
+            seconds, _ = yield Command(("TIME",))
+            until = str(int(seconds) * 1000 - round(older_than * 1000))
+        start, drained = "-", 0
+        while True:
+            entries = yield from self._page(start, until)
+            bookings = [booking for journal_id, fields in entries if (booking := self._read(journal_id, fields))]
+            if bookings:
+                yield Query(lambda batch=bookings: self.write(batch))  # type: ignore[misc]
+                drained += sum(booking.journal_id not in self._aside for booking in bookings)
+            if len(entries) < PAGE:
+                return drained
+            start = f"({entries[-1][0]}"
+
+    def _page(self, start: str, until: str) -> Operation[list[tuple[str, Mapping[str, str]]]]:
+        reply = yield Command(("XRANGE", self._ledger.keys.journal, start, until, "COUNT", PAGE))
+        return [(_text(journal_id), _fields(fields)) for journal_id, fields in reply or ()]
+
+    def _read(self, journal_id: str, fields: Mapping[str, str]) -> Booking | None:
+        if "mark" in fields or journal_id in self._aside:
+            return None
+        try:
+            return parse_entry(journal_id, fields)
+        except (KeyError, ValueError, TypeError) as error:
+            self._aside.add(journal_id)
+            logger.error("A journal entry cannot be read and is left alone: {} {}: {!r}", journal_id, fields, error)
+            return None
+
+    def backlog(self) -> Operation[tuple[int, float]]:
+        """Return how many entries the journal has and the age of the oldest in seconds."""
+        length = int((yield Command(("XLEN", self._ledger.keys.journal))))
+        oldest = yield Command(("XRANGE", self._ledger.keys.journal, "-", "+", "COUNT", 1))
+        if not oldest:
+            return length, 0.0
+        seconds, _ = yield Command(("TIME",))
+        return length, max(0.0, int(seconds) - int(_text(oldest[0][0]).split("-")[0]) / 1000)
+
+    # rebuilding ------------------------------------------------------------------------------------------------------
+
+    def rebuild(self, subject: Subject, mode: str = "open") -> Operation[Drift]:
+        """
+        Open an account from the database and the journal, or with mode ``verify`` prove an open one.
+
+        Others may rebuild it at the same time and traffic goes on; the first to end wins.
+        Raise BudgetUnavailableError if Redis or the database does not answer.
+        """
+        ledger, waited, deadline = self._ledger, 0.0, monotonic() + REBUILD_SECONDS
+        key = ledger.keys.account(subject)
+        while monotonic() < deadline:
+            from .records import highest_journal_id
+
+            floor = yield Query(highest_journal_id)
+            nonce = uuid4().hex
+            reply = yield from ledger.ask(
+                "rebuild_begin",
+                [key, ledger.keys.journal],
+                nonce,
+                floor,
+                "force" if mode == "open" and waited >= COURTESY_SECONDS else mode,
+                round(ledger.config.verify_every * 1000) if mode == "verify" else 0,
+                defaults_text(ledger.limits.defaults(subject)),
+            )
+            if reply[0] in {"done", "fresh"}:
+                return Drift(rebuilt=False, corrections={})
+            if reply[0] == "wait":
+                yield Pause(0.05)
+                waited += 0.05
+                continue
+            corrections = yield from self._finish(subject, key, nonce, Snapshot.parse(reply))
+            if corrections is not None:
+                return Drift(rebuilt=True, corrections=corrections)
+        raise BudgetUnavailableError(f"The account of {subject.label} could not be rebuilt in {REBUILD_SECONDS:g} s.")
+
+    def _finish(
+        self, subject: Subject, key: str, nonce: str, snapshot: Snapshot
+    ) -> Operation[dict[Period, int] | None]:
+        """Sum, correct and open; None means start over."""
+        ledger = self._ledger
+        merged = yield from self._entries_until(snapshot.point, subject)
+        if len(merged) > MERGED_AT_MOST:
+            yield from self.drain(until=snapshot.point)
+            return None
+        overrides, sums = yield Query(lambda: self._sum(subject, snapshot, merged))
+        pairs: list[str] = []
+        for period in PERIODS:
+            correction = str(sums[period] - snapshot.spent[period]) if period in sums else ""
+            pairs += [snapshot.windows[period], correction]
+        reply = yield from ledger.ask(
+            "rebuild_end",
+            [key],
+            nonce,
+            snapshot.incarnation,
+            snapshot.verdicts,
+            snapshot.version,
+            2 * LONGEST_HOLD_MS,
+            *overrides_args(overrides),
+            *pairs,
+        )
+        if reply[0] != "done":
+            return None
+        drift = {period: int(text) for period, text in zip(PERIODS, reply[1:], strict=True) if int(text)}
+        if drift:
+            logger.warning("The account of {} was corrected by {} nano-USD", subject.label, drift)
+        return drift
+
+    def _entries_until(self, point: str, subject: Subject) -> Operation[dict[str, Booking]]:
+        start, found = "-", dict[str, Booking]()
+        while True:
+            entries = yield from self._page(start, point)
+            for journal_id, fields in entries:
+                booking = self._read_for_sum(journal_id, fields)
+                if booking is not None and subject in subjects(booking.charge):
+                    found.setdefault(booking.charge.charge_id, booking)
+            if len(entries) < PAGE or len(found) > MERGED_AT_MOST:
+                return found
+            start = f"({entries[-1][0]}"
+
+    def _read_for_sum(self, journal_id: str, fields: Mapping[str, str]) -> Booking | None:
+        # An entry that the database refuses is still money that was spent.
+        try:
+            return None if "mark" in fields else parse_entry(journal_id, fields)
+        except (KeyError, ValueError, TypeError):
+            return None
+
+    def _sum(
+        self, subject: Subject, snapshot: Snapshot, merged: Mapping[str, Booking]
+    ) -> tuple[Mapping[Period, int | None], dict[Period, int]]:
+        from .records import total
+
+        ledger = self._ledger
+        overrides = ledger.limits.overrides(subject)
+        defaults = ledger.limits.defaults(subject)
+        wanted = {
+            period: window_named(period, snapshot.windows[period], ledger.config.time_zone)
+            for period in PERIODS
+            if period in overrides or defaults.get(period) is not None or period in snapshot.verified
+        }
+        sums = total(subject, wanted, snapshot.point, merged)
+        for booking in merged.values():
+            for period, window in wanted.items():
+                if _falls_into(booking.at, window):
+                    sums[period] += booking.charge.cost
+        return overrides, sums
+
+    # sweeping and telling --------------------------------------------------------------------------------------------
+
+    def sweep(self, limit: int = 50) -> Operation[list[Booking]]:
+        """End holds that are past their deadline, each by its policy. Return what was booked for them."""
+        ledger = self._ledger
+        now = ledger.injected_now()
+        if not now:
+            seconds, micros = yield Command(("TIME",))
+            now = str(int(seconds) * 1000 + int(micros) // 1000)
+        due = yield Command(("ZRANGEBYSCORE", ledger.keys.deadlines, "-inf", now, "LIMIT", 0, limit))
+        booked: list[Booking] = []
+        for hold_id in map(_text, due):
+            accounts = yield Command(("HGET", ledger.keys.hold(hold_id), "acc"))
+            keys = [f"{ledger.keys.tag}:a:{part}" for part in _text(accounts).split(" ")] if accounts else []
+            reply = yield from ledger.ask(
+                "sweep", [ledger.keys.hold(hold_id), ledger.keys.deadlines, ledger.keys.journal, *keys], hold_id
+            )
+            if reply[0] == "expired":
+                _, journal_id, at, amount, payload = reply
+                charge = Charge.from_payload(
+                    payload, charge_id=f"expired:{hold_id}", cost=int(amount), kind="expired", hold_id=hold_id
+                )
+                booked.append(Booking(charge, journal_id, int(at)))
+        if booked:
+            yield Write(self.writer(booked))
+        return booked
+
+    def tell(self, limit: int = 100) -> Operation[int]:
+        """
+        Tell Redis of records that were written while it did not answer: their holds end, their accounts are rebuilt.
+
+        Return how many were told.
+        """
+        from .records import mark_counted, uncounted
+
+        ledger = self._ledger
+        bookings: list[Booking] = yield Query(lambda: uncounted(limit))
+        for booking in bookings:
+            charge = booking.charge
+            accounts = subjects(charge)
+            if charge.hold_id:
+                yield from ledger.release(charge.hold_id, ledger.deposit(accounts), charge)
+            keys = [ledger.keys.journal, *ledger.keys.accounts(accounts)]
+            indexes = ",".join(str(i + 2) for i in range(len(accounts)))
+            yield from ledger.call("ack", keys, ["", charge.charge_id, "doubt", indexes])
+            yield Query(lambda c=charge: mark_counted([c.charge_id]))  # type: ignore[misc]
+        return len(bookings)
+
+
+def subjects(charge: Charge) -> tuple[Subject, ...]:
+    """Return the accounts that a charge counts in."""
+    project = (Subject(Scope.PROJECT, charge.project_id),) if charge.project_id else ()
+    return (Subject(Scope.USER, charge.user_id), *project, Subject(Scope.GLOBAL))
+
+
+def _falls_into(at: int, window: Window) -> bool:
+    return to_ms(window.start) <= at < to_ms(window.end)
+
+
+def _is_about_values(error: Exception) -> bool:
+    from django.db import DatabaseError, OperationalError
+
+    if isinstance(error, OperationalError):
+        return False
+    return isinstance(error, (DatabaseError, ValueError, TypeError, OverflowError))
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _fields(fields: Mapping[Any, Any] | Iterable[Any] | None) -> Mapping[str, str]:
+    if fields is None:
+        return {"mark": "1"}
+    if isinstance(fields, Mapping):
+        return {_text(name): _text(value) for name, value in fields.items()}
+    flat = [_text(part) for part in fields]
+    return dict(zip(flat[::2], flat[1::2], strict=True))

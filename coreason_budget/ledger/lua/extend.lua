@@ -1,0 +1,24 @@
+-- Move the deadline of an open hold, and bring it to the current generation of its accounts.
+--
+-- KEYS  1 hold, 2 deadlines, 3.. accounts
+-- ARGV  1 now in ms ('' = the server's TIME), 2 hold id, 3 ttl in ms
+-- reply ok, deadline   gone, state ('' = unknown)
+
+local run, now = run_id(), clock(ARGV[1])
+local hold = redis.call('HMGET', KEYS[1], 'st', 'left', 'e', 'g')
+if hold[1] ~= 'open' or hold[3] ~= run then return {'gone', hold[1] or ''} end
+
+local generations = split(hold[4])
+for i, a in ipairs(load_all(3, run)) do
+  if a.mine and a.g and a.g ~= generations[i] then
+    if a.gp == generations[i] then add(a.key, 'hp', minus(hold[2])) end
+    add(a.key, 'h', hold[2])
+    generations[i] = a.g
+  end
+end
+
+local deadline = int(now + tonumber(ARGV[3]))
+redis.call('HSET', KEYS[1], 'dl', deadline, 'g', table.concat(generations, ','))
+redis.call('PEXPIRE', KEYS[1], int(tonumber(ARGV[3]) + KEPT_MS))
+redis.call('ZADD', KEYS[2], deadline, ARGV[2])
+return {'ok', deadline}

@@ -1,0 +1,231 @@
+-- Shared by all scripts; prepended to each. Sets no globals and writes nothing by itself.
+--
+-- An account is a hash: e server run it belongs to, inc incarnation, n verdicts so far, doubt, t last rebuild begun,
+-- v last verified, g gt generation and its birth, h held, gp hp the generation before, lv la lr version, age and
+-- refresh mark of the limits; per period (d, w, m): w window, s spent, o verified, k highest threshold told,
+-- f first refusal told, l limit override ('u' unlimited, nano-USD, absent = the default).
+--
+-- Windows come as JSON {d = {before, now, after, start, start, start, end}, ...}, instants in ms. Amounts are
+-- nano-USD as strings; they are added by HINCRBY (exact) and compared as doubles (exact below 2^53).
+
+local PERIODS = {
+  {code = 'd', w = 'wd', s = 'sd', o = 'od', k = 'kd', f = 'fd', l = 'ld'},
+  {code = 'w', w = 'ww', s = 'sw', o = 'ow', k = 'kw', f = 'fw', l = 'lw'},
+  {code = 'm', w = 'wm', s = 'sm', o = 'om', k = 'km', f = 'fm', l = 'lm'},
+}
+
+local CLOSED_MS = 300000
+local KEPT_MS = 86400000
+local INT64_SAFE = 9.2e18
+local EXACT = 9007199254740992
+
+-- The server's run id; it changes with every start and failover. A server without INFO (a fake) has one run.
+local function run_id()
+  local info = redis.pcall('INFO', 'server')
+  if type(info) == 'table' then
+    if info.err and string.find(tostring(info.err), 'nknown') then return 'none' end
+    error(tostring(info.err or 'INFO server gave no text'))
+  end
+  local _, colon = string.find(info, 'run_id:', 1, true)
+  if not colon then error('INFO server shows no run_id') end
+  return string.sub(info, colon + 1, colon + 40)
+end
+
+local function clock(given)
+  if given ~= '' then return tonumber(given) end
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function int(number) return string.format('%.0f', number) end
+
+local function minus(amount)
+  if string.sub(amount, 1, 1) == '-' then return string.sub(amount, 2) end
+  return '-' .. amount
+end
+
+-- Zero is skipped: HINCRBY refuses '-0', half-way through a script.
+local function add(key, field, amount)
+  if tonumber(amount) ~= 0 then redis.call('HINCRBY', key, field, amount) end
+end
+
+-- The fields of an account by name, with what follows from them: mine (of this run), open.
+local function load(key, run)
+  local a = {}
+  local flat = redis.call('HGETALL', key)
+  if flat.map then
+    for name, value in pairs(flat.map) do a[name] = value end
+  else
+    for i = 1, #flat, 2 do a[flat[i]] = flat[i + 1] end
+  end
+  a.key = key
+  a.mine = a.e == run
+  a.open = a.mine and a.g and a.doubt ~= '1'
+  return a
+end
+
+local function load_all(first, run)
+  local accounts = {}
+  for i = first, #KEYS do accounts[#accounts + 1] = load(KEYS[i], run) end
+  return accounts
+end
+
+-- The instant that counts: now, but never before a window that an account has already entered.
+-- nil if now is outside of the windows that the caller knows; it asks again with better ones.
+local function moment(accounts, windows, now)
+  local t = now
+  for _, p in ipairs(PERIODS) do
+    local window = windows[p.code]
+    if now < window[4] or now >= window[7] then return nil end
+    for _, a in ipairs(accounts) do
+      local entered = a.mine and a[p.w]
+      if entered and entered ~= window[1] then
+        if entered == window[2] then
+          if t < window[5] then t = window[5] end
+        elseif entered == window[3] and t < window[6] then
+          t = window[6]
+        end
+      end
+    end
+  end
+  return t
+end
+
+local function index(window, t)
+  if t < window[5] then return 1 end
+  if t < window[6] then return 2 end
+  return 3
+end
+
+-- The window of an account at t, and what it has spent in it.
+local function spent(a, p, windows, t)
+  local window = windows[p.code]
+  local id = window[index(window, t)]
+  local entered = a[p.w]
+  if not entered or entered < id then return id, '0' end
+  return entered, a[p.s] or '0'
+end
+
+-- Default limits 'day,week,month' by period; a text is parsed once per run.
+local parsed = {}
+local function defaults_at(position)
+  local text = ARGV[position]
+  local defaults = parsed[text]
+  if not defaults then
+    local d, w, m = string.match(text, '^([^,]*),([^,]*),([^,]*)$')
+    defaults = {d = d ~= '' and d, w = w ~= '' and w, m = m ~= '' and m}
+    parsed[text] = defaults
+  end
+  return defaults
+end
+
+local function limit(a, p, defaults)
+  local own = a[p.l]
+  if own == 'u' then return nil end
+  return own or defaults[p.code]
+end
+
+-- Whether an account can be decided on: it is open, and every period with a default or an override was summed from the
+-- database.
+local function ready(a, defaults)
+  if not a.open then return false end
+  for _, p in ipairs(PERIODS) do
+    if (defaults[p.code] or a[p.l]) and a[p.o] ~= '1' then return false end
+  end
+  return true
+end
+
+local function keep(a, windows)
+  local last = 0
+  for _, p in ipairs(PERIODS) do
+    if a[p.w] and windows[p.code][7] > last then last = windows[p.code][7] end
+  end
+  redis.call('PEXPIREAT', a.key, int(last + 2 * KEPT_MS))
+end
+
+-- Enter the windows of t; windows only move forward. A tracked period is one that has a window.
+local function roll(a, windows, t)
+  local moved = false
+  for _, p in ipairs(PERIODS) do
+    local entered = a[p.w]
+    if entered then
+      local window = windows[p.code]
+      local id = window[index(window, t)]
+      if entered < id then
+        redis.call('HSET', a.key, p.w, id, p.s, '0', p.k, '0')
+        a[p.w], a[p.s], a[p.k], moved = id, '0', '0', true
+      end
+    end
+  end
+  if moved then keep(a, windows) end
+end
+
+local function book(a, amount)
+  for _, p in ipairs(PERIODS) do
+    if a[p.w] then add(a.key, p.s, amount) end
+  end
+end
+
+local function split(text)
+  local parts = {}
+  for part in string.gmatch(text, '[^,]+') do parts[#parts + 1] = part end
+  return parts
+end
+
+-- Take an amount out of what the accounts of a hold have held, each in the generation that the hold was made in.
+local function unhold(accounts, generations, amount)
+  for i, a in ipairs(accounts) do
+    if a.mine and a.g then
+      if a.g == generations[i] then
+        add(a.key, 'h', minus(amount))
+        a.freed = amount
+      elseif a.gp == generations[i] then
+        add(a.key, 'hp', minus(amount))
+        a.freed = amount
+      end
+    end
+  end
+end
+
+local function journal(key, charge, cost, kind, t, hold, payload)
+  return redis.call('XADD', key, '*', 'c', charge, 'n', cost, 'k', kind, 't', int(t), 'h', hold, 'p', payload)
+end
+
+local function close(hold, deadlines, id)
+  redis.call('HSET', hold, 'st', 'closed', 'left', '0')
+  redis.call('PEXPIRE', hold, CLOSED_MS)
+  redis.call('ZREM', deadlines, id)
+end
+
+-- Give back what an expired hold was booked with: spent falls, and a refund goes to the journal.
+local function refund(hold, accounts, windows, t, journal_key, charge, amount, id, payload)
+  add(hold, 'x', minus(amount))
+  for _, a in ipairs(accounts) do
+    if a.mine then
+      roll(a, windows, t)
+      book(a, minus(amount))
+    end
+  end
+  return journal(journal_key, charge, minus(amount), 'refund', t, id, payload)
+end
+
+local function doubt(key)
+  if redis.call('EXISTS', key) == 1 then
+    redis.call('HINCRBY', key, 'n', 1)
+    redis.call('HSET', key, 'doubt', '1')
+  end
+end
+
+-- What an account shows: open, held (two generations), freed by this call; per period window, spent, limit, told.
+local function show(a, windows, t, defaults, told)
+  local text = (a.open and '1 ' or '0 ') .. (a.h or '0') .. ' ' .. (a.hp or '0') .. ' ' .. (a.freed or '0')
+  for _, p in ipairs(PERIODS) do
+    local cap = limit(a, p, defaults)
+    if cap or a[p.l] then
+      local id, sum = spent(a, p, windows, t)
+      text = text .. ' ' .. p.code .. ':' .. id .. ':' .. sum .. ':' .. (cap or 'u') .. ':' .. (told and told[p.code] or '')
+        .. ':' .. (a[p.o] or '0')
+    end
+  end
+  return text
+end

@@ -1,0 +1,36 @@
+-- End one hold that is past its deadline, by the policy that it was made with.
+--
+-- KEYS  1 hold, 2 deadlines, 3 journal, 4.. accounts
+-- ARGV  1 now in ms ('' = the server's TIME), 2 windows, 3 hold id
+-- reply expired, journal id, time, amount, payload   released, amount   none   due, deadline   clock, now
+
+local run, now, windows = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2])
+local hold = redis.call('HMGET', KEYS[1], 'st', 'left', 'e', 'g', 'dl', 'pol', 'p')
+
+if hold[1] ~= 'open' or hold[3] ~= run then
+  redis.call('ZREM', KEYS[2], ARGV[3])
+  return {'none'}
+end
+if tonumber(hold[5]) > now then return {'due', hold[5]} end
+
+local accounts = load_all(4, run)
+local left = hold[2]
+if hold[6] == 'release' or tonumber(left) == 0 then
+  unhold(accounts, split(hold[4]), left)
+  close(KEYS[1], KEYS[2], ARGV[3])
+  return {'released', left}
+end
+
+local t = moment(accounts, windows, now)
+if not t then return {'clock', int(now)} end
+unhold(accounts, split(hold[4]), left)
+for _, a in ipairs(accounts) do
+  if a.mine then
+    roll(a, windows, t)
+    book(a, left)
+  end
+end
+redis.call('HSET', KEYS[1], 'st', 'expired', 'left', '0', 'x', left)
+redis.call('PEXPIRE', KEYS[1], KEPT_MS)
+redis.call('ZREM', KEYS[2], ARGV[3])
+return {'expired', journal(KEYS[3], 'expired:' .. ARGV[3], left, 'expired', t, ARGV[3], hold[7]), int(t), left, hold[7]}

@@ -1,0 +1,172 @@
+"""The ledger's queries: spend records written and summed. Runs where ``database.py`` says, never on an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from django.db import DatabaseError, IntegrityError, OperationalError, router, transaction
+from django.db.models import Max, Q, Sum
+
+from ..models import SpendRecord
+from ..periods import Period, Window, from_ms
+from ..scopes import Scope, Subject
+from .scripts import Booking, journal_number, journal_text
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+__all__ = ["PoisonError", "How", "highest_journal_id", "mark_counted", "store", "total", "uncounted"]
+
+#: How a booking came into the database: inserted now, there already under this journal id, or under another one.
+How = Literal["new", "same", "other"]
+
+
+class PoisonError(Exception):
+    """The database refuses this booking whatever is tried."""
+
+
+def _alias() -> str:
+    return router.db_for_write(SpendRecord)
+
+
+def _records() -> QuerySet[SpendRecord]:
+    return SpendRecord.objects.using(_alias())
+
+
+def store(bookings: Sequence[Booking]) -> list[How]:
+    """
+    Insert bookings, ignoring charge ids that are there already, and tell of each how it came in.
+
+    Raise PoisonError if there is a single one and the database refuses its values; django.db.Error otherwise.
+    """
+    rows = [_row(booking) for booking in bookings]
+    try:
+        with transaction.atomic(using=_alias()):
+            _records().bulk_create(rows)
+    except OperationalError:
+        raise
+    except IntegrityError:
+        return _store_carefully(bookings)
+    except (DatabaseError, ValueError, TypeError, OverflowError) as error:
+        if len(bookings) == 1:
+            raise PoisonError(f"{type(error).__name__}: {error}") from error
+        raise
+    return ["new"] * len(bookings)
+
+
+def _store_carefully(bookings: Sequence[Booking]) -> list[How]:
+    ids = [booking.charge.charge_id for booking in bookings]
+    before = _journal_ids(ids)
+    fresh = {booking.charge.charge_id: booking for booking in reversed(bookings) if booking.charge.charge_id not in before}
+    try:
+        with transaction.atomic(using=_alias()):
+            _records().bulk_create([_row(booking) for booking in fresh.values()], ignore_conflicts=True)
+    except IntegrityError as error:
+        if len(bookings) == 1:
+            raise PoisonError(f"{type(error).__name__}: {error}") from error
+        raise
+    after = _journal_ids(list(fresh))
+    if len(bookings) == 1 and not before and not after:
+        raise PoisonError("the row was ignored without a conflict of its charge id")
+    hows: list[How] = []
+    for booking in bookings:
+        charge_id, number = booking.charge.charge_id, _number(booking)
+        if charge_id in before:
+            hows.append("same" if before[charge_id] == number else "other")
+        else:
+            hows.append("new" if after.get(charge_id, -1) == number else "other")
+    return hows
+
+
+def _journal_ids(charge_ids: Sequence[str]) -> dict[str, int | None]:
+    return dict(_records().filter(charge_id__in=charge_ids).values_list("charge_id", "journal_id"))
+
+
+def _number(booking: Booking) -> int | None:
+    return None if booking.journal_id is None else journal_number(booking.journal_id)
+
+
+def _row(booking: Booking) -> SpendRecord:
+    charge = booking.charge
+    return SpendRecord(
+        charge_id=charge.charge_id,
+        journal_id=_number(booking),
+        hold_id=charge.hold_id,
+        user_id=charge.user_id,
+        project_id=charge.project_id,
+        model=charge.model,
+        cost_nanos=charge.cost,
+        input_tokens=charge.input_tokens,
+        output_tokens=charge.output_tokens,
+        kind=charge.kind,
+        at=from_ms(booking.at),
+        metadata=dict(charge.metadata),
+    )
+
+
+def highest_journal_id() -> str:
+    """Return the highest journal id in the database as a stream id, empty if there is none."""
+    number = _records().aggregate(highest=Max("journal_id"))["highest"]
+    return journal_text(number) if number else ""
+
+
+def total(
+    subject: Subject, windows: Mapping[Period, Window], point: str, without: Collection[str]
+) -> dict[Period, int]:
+    """
+    Return what a subject spent in windows, in nano-USD: one query.
+
+    It counts records up to a point of the journal and those that have no place in it, but not the charge ids ``without``.
+    """
+    if not windows:
+        return {}
+    counted = Q(journal_id__lte=journal_number(point)) | Q(journal_id__isnull=True)
+    records = _of(subject).filter(
+        counted,
+        at__gte=min(window.start for window in windows.values()),
+        at__lt=max(window.end for window in windows.values()),
+    )
+    if without:
+        records = records.exclude(charge_id__in=without)
+    sums: dict[str, Any] = {
+        period.value: Sum("cost_nanos", filter=Q(at__gte=window.start, at__lt=window.end))
+        for period, window in windows.items()
+    }
+    row = records.aggregate(**sums)
+    return {period: int(row[period.value] or 0) for period in windows}
+
+
+def _of(subject: Subject) -> QuerySet[SpendRecord]:
+    match subject.scope:
+        case Scope.USER:
+            return _records().filter(user_id=subject.id)
+        case Scope.PROJECT:
+            return _records().filter(project_id=subject.id)
+        case Scope.GLOBAL:
+            return _records()
+
+
+def uncounted(limit: int) -> list[Booking]:
+    """Return records that were written while the server did not answer and that it has not been told of."""
+    from .scripts import Charge
+
+    return [
+        Booking(
+            Charge(
+                charge_id=record.charge_id,
+                cost=record.cost_nanos,
+                user_id=record.user_id,
+                project_id=record.project_id,
+                hold_id=record.hold_id,
+            ),
+            None,
+            0,
+        )
+        for record in _records().filter(journal_id__isnull=True).order_by("pk")[:limit]
+    ]
+
+
+def mark_counted(charge_ids: Sequence[str]) -> None:
+    """Note that the server has been told of these records."""
+    _records().filter(charge_id__in=charge_ids, journal_id__isnull=True).update(journal_id=0)

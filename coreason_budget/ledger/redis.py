@@ -1,0 +1,368 @@
+"""
+``RedisLedger``: the ledger's operations on its live state in Redis, each a generator that either driver can run.
+
+What moves between Redis and the database (rebuilding, draining, sweeping) is in ``journal.py``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from redis.exceptions import NoScriptError
+
+from ..exceptions import BudgetUnavailableError, ChargeConflictError, HoldClosedError
+from ..scopes import Subject
+from .connection import Connections
+from .database import Database
+from .journal import Journal
+from .scripts import (
+    PERIOD_OF_CODE,
+    AccountView,
+    Answer,
+    Booking,
+    Calendar,
+    Call,
+    Charge,
+    Deposit,
+    Keys,
+    defaults_text,
+    overrides_args,
+    parse_accounts,
+    parse_answer,
+    script,
+)
+from .steps import Command, LostReplyError, Operation, Query, Write, arun, run, settle
+
+if TYPE_CHECKING:
+    from ..conf import BudgetConfig
+    from ..periods import Period
+
+__all__ = ["Charged", "Granted", "LimitSource", "RedisLedger", "Refused"]
+
+T = TypeVar("T")
+
+#: How often an operation opens accounts that another loss closed again before it gives up.
+ROUNDS: Final = 12
+
+
+class LimitSource(Protocol):
+    """Where limits come from, in nano-USD by period; None is unlimited."""
+
+    def defaults(self, subject: Subject) -> Mapping[Period, int | None]:
+        """Return the limits of the settings."""
+
+    def overrides(self, subject: Subject) -> Mapping[Period, int | None]:
+        """Return the limits of the database that replace them; queries the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The hold is there until its deadline (ms)."""
+
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """There is no room: where, and how it stood (nano-USD; ``now`` in ms)."""
+
+    subject: Subject
+    period: Period
+    window: str
+    spent: int
+    held: int
+    limit: int
+    first: bool
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """A charge was accepted. ``answer`` is None if it went straight to the database."""
+
+    answer: Answer | None
+    first: bool
+    error: BudgetUnavailableError | None = None
+
+
+class RedisLedger:
+    """The live state of all accounts, and the database behind it. Amounts are nano-USD, times are milliseconds."""
+
+    def __init__(
+        self,
+        config: BudgetConfig,
+        limits: LimitSource,
+        *,
+        clock: Callable[[], int] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.config = config
+        self.limits = limits
+        self.keys = Keys(config.key_prefix)
+        self.calendar = Calendar(config.time_zone)
+        self.connections = Connections(config)
+        self.database = Database(config)
+        self.journal = Journal(self)
+        self.sleep = sleep
+        self._clock = clock
+        self._skew = 0
+
+    # drivers ---------------------------------------------------------------------------------------------------------
+
+    def run(self, operation: Operation[T]) -> T:
+        """Drive an operation on this thread."""
+        return run(operation, self)
+
+    async def arun(self, operation: Operation[T]) -> T:
+        """Drive an operation on the running event loop. See run()."""
+        return await arun(operation, self)
+
+    async def settle(self, operation: Operation[T]) -> T:
+        """Drive an operation that a cancellation must not stop half-way."""
+        return await settle(operation, self)
+
+    # scripts and time ------------------------------------------------------------------------------------------------
+
+    def call(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> Operation[list[str]]:
+        """Run a script. One retry after a lost reply: every script gives a repeated call its first answer."""
+        request = Call(script(name), keys, args)
+        command, lost = request.command(), False
+        while True:
+            try:
+                reply = yield Command(command)
+            except NoScriptError:
+                command = request.command_with_source()
+            except LostReplyError:
+                if lost:
+                    raise
+                lost = True
+            else:
+                return [part.decode() if isinstance(part, bytes) else str(part) for part in reply]
+
+    def ask(self, name: str, keys: Sequence[str], *args: str | int) -> Operation[list[str]]:
+        """Run a script that is told the windows; again with better ones if the server's clock is far from ours."""
+        for _ in range(2):
+            reply = yield from self.call(name, keys, (self.injected_now(), self.calendar.windows(self.now()), *args))
+            if reply[0] != "clock":
+                return reply
+            self._skew += int(reply[1]) - self.now()
+        raise BudgetUnavailableError("The clock of the Redis server moves too fast to find the current window.")
+
+    def injected_now(self) -> str:
+        """Return the time that scripts are given: none, they ask the server, unless a test injected a clock."""
+        return "" if self._clock is None else str(self._clock())
+
+    def now(self) -> int:
+        """Return this process's best guess of the server's time in ms; scripts decide by the server's own."""
+        return (time.time_ns() // 1_000_000 if self._clock is None else self._clock()) + self._skew
+
+    # operations ------------------------------------------------------------------------------------------------------
+
+    def deposit(self, subjects: tuple[Subject, ...]) -> Deposit:
+        """Return the accounts of a call with their default limits."""
+        return Deposit(subjects, tuple(defaults_text(self.limits.defaults(subject)) for subject in subjects))
+
+    def reserve(
+        self, hold_id: str, deposit: Deposit, amount: int, ttl: int, charge: Charge
+    ) -> Operation[Granted | Refused]:
+        """
+        Hold an amount on all accounts, or tell why not; with a ttl of 0 only decide.
+
+        Raise BudgetUnavailableError, and HoldClosedError or ChargeConflictError for an id that was used before.
+        """
+        try:
+            verdict = yield from self._reserve(hold_id, deposit, amount, ttl, charge)
+            if isinstance(verdict, Refused) and verdict.held and self.config.expired_holds == "release":
+                yield from self.journal.sweep()
+                verdict = yield from self._reserve(hold_id, deposit, amount, ttl, charge)
+        except (ChargeConflictError, HoldClosedError):
+            raise
+        except BaseException as error:
+            certain = isinstance(error, BudgetUnavailableError) and not isinstance(error, LostReplyError)
+            if ttl and not certain:
+                self.journal.abandon(hold_id, deposit, charge)
+            raise
+        return verdict
+
+    def _reserve(
+        self, hold_id: str, deposit: Deposit, amount: int, ttl: int, charge: Charge
+    ) -> Operation[Granted | Refused]:
+        keys = [self.keys.hold(hold_id), self.keys.deadlines, self.keys.journal, *self.keys.accounts(deposit.subjects)]
+        reply = yield from self._opened(
+            deposit,
+            lambda: self.ask(
+                "reserve",
+                keys,
+                hold_id,
+                amount,
+                ttl,
+                self.config.expired_holds,
+                deposit.signature,
+                charge.payload(),
+                _ms(self.config.limits_ttl),
+                self.config.journal_max_length,
+                *deposit.defaults,
+            ),
+        )
+        match reply:
+            case ["ok", _, deadline, *outdated]:
+                self._refresh_later(deposit, outdated)
+                return Granted(int(deadline))
+            case ["exceeded", now, i, code, window, spent, held, limit, first]:
+                return Refused(
+                    subject=deposit.subjects[int(i) - 1],
+                    period=PERIOD_OF_CODE[code],
+                    window=window,
+                    spent=int(spent),
+                    held=int(held),
+                    limit=int(limit),
+                    first=first == "1",
+                    now=int(now),
+                )
+            case ["backlog", length]:
+                raise BudgetUnavailableError(
+                    f"{length} charges wait to be written to the database (JOURNAL_MAX_LENGTH is "
+                    f"{self.config.journal_max_length}); run manage.py budget_drain."
+                )
+            case ["conflict"]:
+                raise ChargeConflictError(f"The hold id {hold_id!r} was used before with another amount or account.")
+            case _:
+                raise HoldClosedError(f"The hold {hold_id!r} has ended before: {reply[-1]}.")
+
+    def status(self, deposit: Deposit) -> Operation[tuple[AccountView, ...]]:
+        """Return all accounts of a call as they stand now."""
+        keys = self.keys.accounts(deposit.subjects)
+        reply = yield from self._opened(
+            deposit, lambda: self.ask("status", keys, _ms(self.config.limits_ttl), *deposit.defaults)
+        )
+        return parse_accounts(reply[2:])
+
+    def charge(
+        self, charge: Charge, deposit: Deposit, *, nonce: str, final: bool = False
+    ) -> Operation[Charged]:
+        """
+        Book a cost on all accounts and hand its record to the database. It is never refused: the money is gone.
+
+        If Redis does not answer, the record goes straight to the database and is counted later.
+        Raise ChargeConflictError if the charge id was used with another cost or other accounts.
+        """
+        keys = [
+            self.keys.charge(charge.charge_id),
+            self.keys.hold(charge.hold_id),
+            self.keys.deadlines,
+            self.keys.journal,
+            *self.keys.accounts(deposit.subjects),
+        ]
+        try:
+            reply = yield from self.ask(
+                "charge",
+                keys,
+                charge.charge_id,
+                charge.cost,
+                charge.hold_id,
+                "1" if final else "0",
+                nonce,
+                deposit.signature,
+                charge.payload(),
+                _ms(self.config.charge_id_ttl),
+                ",".join(map(str, self.config.thresholds)),
+                charge.kind,
+                *deposit.defaults,
+            )
+        except BudgetUnavailableError as error:
+            yield Write(self.journal.writer([Booking(charge, None, self.now())]))
+            return Charged(None, first=True, error=error)
+        except BaseException:
+            self.database.post(self.journal.writer([Booking(charge, None, self.now())]))
+            raise
+        if reply[0] == "conflict":
+            raise ChargeConflictError(
+                f"The charge id {charge.charge_id!r} was used before with another cost or for other accounts; "
+                "use a new id for a new charge."
+            )
+        if reply[0] == "overflow":
+            subject = deposit.subjects[int(reply[1]) - 1]
+            raise ValueError(f"The account of {subject.label} cannot count more than 9.2 billion USD in a window.")
+        answer = parse_answer(reply[2])
+        first = reply[1] == "1"
+        if first:
+            yield Write(self.journal.writer(_bookings(charge, answer)))
+        return Charged(answer, first)
+
+    def release(self, hold_id: str, deposit: Deposit, charge: Charge) -> Operation[bool]:
+        """Give back what is left of a hold. Return False if it had ended before. ``charge`` says whose it is."""
+        keys = [self.keys.hold(hold_id), self.keys.deadlines, self.keys.journal, *self.keys.accounts(deposit.subjects)]
+        reply = yield from self.ask("release", keys, hold_id)
+        if reply[0] == "refunded":
+            yield Write(self.journal.writer([self.journal.returned(hold_id, reply)]))
+        return reply[0] in {"released", "refunded"}
+
+    def extend(self, hold_id: str, deposit: Deposit, ttl: int) -> Operation[int]:
+        """Move the deadline of a hold to ttl from now and return it. Raise HoldClosedError if the hold has ended."""
+        keys = [self.keys.hold(hold_id), self.keys.deadlines, *self.keys.accounts(deposit.subjects)]
+        reply = yield from self.call("extend", keys, (self.injected_now(), hold_id, ttl))
+        if reply[0] != "ok":
+            raise HoldClosedError(f"The hold {hold_id!r} cannot be extended: it has ended or is unknown.")
+        return int(reply[1])
+
+    def outdate(self, subject: Subject, version: str) -> Operation[None]:
+        """Have the next call read a subject's limits afresh, and read them now so that it need not wait."""
+        keys = [self.keys.account(subject)]
+        reply = yield from self.call("limits", keys, (self.injected_now(), "", version, "", "", ""))
+        if reply[0] == "outdated":
+            yield from self.reload_limits(subject, version)
+
+    def reload_limits(self, subject: Subject, version: str) -> Operation[None]:
+        """Read a subject's limits and put them into its account, unless a newer version was declared meanwhile."""
+        overrides = yield Query(lambda: self.limits.overrides(subject))
+        keys = [self.keys.account(subject)]
+        yield from self.call("limits", keys, (self.injected_now(), version, "", *overrides_args(overrides)))
+
+    # opening accounts ------------------------------------------------------------------------------------------------
+
+    def _opened(self, deposit: Deposit, ask: Callable[[], Operation[list[str]]]) -> Operation[list[str]]:
+        """Ask until all accounts are open and their limits fresh, rebuilding and reloading what is not."""
+        for _ in range(ROUNDS):
+            reply = yield from ask()
+            match reply:
+                case ["missing", *indexes]:
+                    for i in indexes:
+                        yield from self.journal.rebuild(deposit.subjects[int(i) - 1])
+                case ["stale", *pairs]:
+                    for i, version in _pairs(pairs):
+                        yield from self.reload_limits(deposit.subjects[i - 1], version)
+                case _:
+                    return reply
+        raise BudgetUnavailableError("An account could not be opened: Redis loses it as fast as it is rebuilt.")
+
+    def _refresh_later(self, deposit: Deposit, outdated: Sequence[str]) -> None:
+        if outdated and not self.database.is_inline():
+            for i, version in _pairs(outdated):
+                subject = deposit.subjects[i - 1]
+                self.database.post(lambda s=subject, v=version: self.run(self.reload_limits(s, v)))  # type: ignore[misc]
+
+
+def _pairs(flat: Sequence[str]) -> Iterator[tuple[int, str]]:
+    return ((int(i), version) for i, version in zip(flat[::2], flat[1::2], strict=True))
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _bookings(charge: Charge, answer: Answer) -> list[Booking]:
+    bookings = [Booking(charge, answer.journal_id, answer.at)]
+    if answer.refunded:
+        refund = replace(
+            charge,
+            charge_id=f"{charge.charge_id}~refund",
+            cost=-answer.refunded,
+            kind="refund",
+            input_tokens=None,
+            output_tokens=None,
+        )
+        bookings.insert(0, Booking(refund, answer.refund_journal_id, answer.at))
+    return bookings

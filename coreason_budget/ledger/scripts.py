@@ -1,0 +1,330 @@
+"""
+The ledger's Lua scripts as values: building keys and arguments, and reading replies. Pure; no input or output here.
+
+Amounts are nano-USD, instants are milliseconds since the epoch, as in the scripts. Each Lua file states its contract.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from ..periods import PERIODS, Period, from_ms, neighbours, to_ms
+from ..scopes import Subject
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+__all__ = [
+    "AccountView",
+    "Booking",
+    "Calendar",
+    "Call",
+    "Charge",
+    "Deposit",
+    "Keys",
+    "PeriodView",
+    "Script",
+    "Snapshot",
+    "parse_accounts",
+    "parse_answer",
+    "script",
+]
+
+PERIOD_OF_CODE: Final = {period.code: period for period in PERIODS}
+UNLIMITED: Final = "u"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script with the hash that EVALSHA names it by."""
+
+    name: str
+    source: str
+    sha: str
+
+
+@cache
+def script(name: str) -> Script:
+    """Return one of the ledger's scripts, read once from the package."""
+    folder = files(__package__) / "lua"
+    source = (folder / "prelude.lua").read_text("utf-8") + (folder / f"{name}.lua").read_text("utf-8")
+    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One run of a script: what EVALSHA is given."""
+
+    script: Script
+    keys: Sequence[str]
+    args: Sequence[str | int]
+
+    def command(self) -> tuple[str | int, ...]:
+        """Return the command that runs the script by its hash."""
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+
+    def command_with_source(self) -> tuple[str | int, ...]:
+        """Return the command that runs the script and makes the server remember it."""
+        return ("EVAL", self.script.source, len(self.keys), *self.keys, *self.args)
+
+
+class Keys:
+    """The names of all keys of one installation; one hash tag, so that they share a slot of a cluster."""
+
+    def __init__(self, prefix: str) -> None:
+        self.tag = f"{{{prefix}}}"
+        self.journal = f"{self.tag}:journal"
+        self.deadlines = f"{self.tag}:deadlines"
+        self.accounts_pattern = f"{self.tag}:a:*"
+
+    def account(self, subject: Subject) -> str:
+        """Return the key of a subject's account."""
+        return f"{self.tag}:a:{subject.key}"
+
+    def accounts(self, subjects: Iterable[Subject]) -> list[str]:
+        """Return the keys of the accounts of subjects."""
+        return [f"{self.tag}:a:{subject.key}" for subject in subjects]
+
+    def hold(self, hold_id: str) -> str:
+        """Return the key of a hold."""
+        return f"{self.tag}:r:{hold_id}"
+
+    def charge(self, charge_id: str) -> str:
+        """Return the key under which a charge id is remembered."""
+        return f"{self.tag}:c:{charge_id}"
+
+
+class Calendar:
+    """The windows around an instant as the scripts take them; computed once a day."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self.zone = zone
+        self._cached = (0, 0, "")
+
+    def windows(self, now_ms: int) -> str:
+        """Return the windows before, at and after an instant in ms, of each period, as JSON."""
+        start, end, text = self._cached
+        if not start <= now_ms < end:
+            start, end, text = self._cached = self._compute(now_ms)
+        return text
+
+    def _compute(self, now_ms: int) -> tuple[int, int, str]:
+        table: dict[str, list[str | int]] = {}
+        start, end = 0, 0
+        for period in PERIODS:
+            trio = neighbours(period, from_ms(now_ms), self.zone)
+            bounds = [*(to_ms(window.start) for window in trio), to_ms(trio[-1].end)]
+            table[period.code] = [*(window.id for window in trio), *bounds]
+            if period is Period.DAY:
+                start, end = bounds[1], bounds[2]
+        return start, end, json.dumps(table, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """The accounts of a call with their default limits (nano-USD by period; no entry = no limit)."""
+
+    subjects: tuple[Subject, ...]
+    defaults: tuple[str, ...]
+
+    @property
+    def signature(self) -> str:
+        """The accounts as one text, by which a repeated hold or charge is compared."""
+        return " ".join(subject.key for subject in self.subjects)
+
+
+def defaults_text(limits: Mapping[Period, int | None]) -> str:
+    """Return default limits as ``day,week,month`` in nano-USD."""
+    return ",".join("" if limits.get(period) is None else str(limits[period]) for period in PERIODS)
+
+
+def overrides_args(overrides: Mapping[Period, int | None]) -> list[str]:
+    """Return limit overrides for d, w, m: nano-USD, ``u`` for unlimited, empty for none."""
+    return [_override(overrides, period) for period in PERIODS]
+
+
+def _override(overrides: Mapping[Period, int | None], period: Period) -> str:
+    if period not in overrides:
+        return ""
+    amount = overrides[period]
+    return UNLIMITED if amount is None else str(amount)
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodView:
+    """One period of an account as a script showed it. ``limit`` None means unlimited."""
+
+    period: Period
+    window: str
+    spent: int
+    limit: int | None
+    crossed: tuple[int, ...] = ()
+    verified: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """An account as a script showed it. ``open`` is False if it must be rebuilt before anyone decides on it."""
+
+    open: bool
+    held: int
+    periods: tuple[PeriodView, ...]
+
+
+def parse_accounts(texts: Iterable[str]) -> tuple[AccountView, ...]:
+    """Read accounts as the Lua function ``show`` writes them."""
+    return tuple(_parse_account(text) for text in texts)
+
+
+def _parse_account(text: str) -> AccountView:
+    is_open, held, held_before, freed, *periods = text.split(" ")
+    return AccountView(
+        open=is_open == "1",
+        held=int(held) + int(held_before) - int(freed),
+        periods=tuple(_parse_period(period) for period in periods),
+    )
+
+
+def _parse_period(text: str) -> PeriodView:
+    code, window, spent, limit, crossed, verified = text.split(":")
+    return PeriodView(
+        period=PERIOD_OF_CODE[code],
+        window=window,
+        spent=int(spent),
+        limit=None if limit == UNLIMITED else int(limit),
+        crossed=tuple(int(percent) for percent in crossed.split("+") if percent),
+        verified=verified == "1",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What is booked on a journal entry: who, what, how much. It becomes one spend record."""
+
+    charge_id: str
+    cost: int
+    user_id: str
+    project_id: str
+    model: str = ""
+    kind: str = "charge"
+    hold_id: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def payload(self) -> str:
+        """Return what the journal keeps beside the id and the cost, as JSON."""
+        values: dict[str, Any] = {"u": self.user_id, "p": self.project_id, "m": self.model}
+        if self.input_tokens is not None:
+            values["i"] = self.input_tokens
+        if self.output_tokens is not None:
+            values["o"] = self.output_tokens
+        if self.metadata:
+            values["x"] = dict(self.metadata)
+        return json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_payload(cls, payload: str, *, charge_id: str, cost: int, kind: str, hold_id: str) -> Charge:
+        """Read a charge back from the journal. Raise ValueError or KeyError if the payload is broken."""
+        values = json.loads(payload)
+        return cls(
+            charge_id=charge_id,
+            cost=cost,
+            user_id=values["u"],
+            project_id=values["p"],
+            model=values["m"],
+            kind=kind,
+            hold_id=hold_id,
+            input_tokens=values.get("i"),
+            output_tokens=values.get("o"),
+            metadata=values.get("x", {}),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A charge with its place in the journal (None = written while the server did not answer) and its time in ms."""
+
+    charge: Charge
+    journal_id: str | None
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The first answer to a charge: where it was booked, what is left on the hold, how the accounts stood."""
+
+    journal_id: str
+    at: int
+    left: int
+    refund_journal_id: str
+    refunded: int
+    accounts: tuple[AccountView, ...]
+
+
+def parse_answer(text: str) -> Answer:
+    """Read the answer of ``charge.lua``."""
+    journal_id, at, left, refund_journal_id, refunded, *accounts = text.split("|")
+    return Answer(journal_id, int(at), int(left), refund_journal_id, int(refunded), parse_accounts(accounts))
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What ``rebuild_begin.lua`` saw: a point of the journal, and per period window, spent and whether it was verified."""
+
+    point: str
+    now: int
+    incarnation: str
+    verdicts: str
+    version: str
+    windows: Mapping[Period, str]
+    spent: Mapping[Period, int]
+    verified: frozenset[Period]
+
+    @classmethod
+    def parse(cls, reply: Sequence[str]) -> Snapshot:
+        """Read the reply ``go``."""
+        rest = reply[6:]
+        triples = {period: rest[3 * i : 3 * i + 3] for i, period in enumerate(PERIODS)}
+        return cls(
+            point=reply[1],
+            now=int(reply[2]),
+            incarnation=reply[3],
+            verdicts=reply[4],
+            version=reply[5],
+            windows={period: triple[0] for period, triple in triples.items()},
+            spent={period: int(triple[1]) for period, triple in triples.items()},
+            verified=frozenset(period for period, triple in triples.items() if triple[2] == "1"),
+        )
+
+
+def journal_number(journal_id: str) -> int:
+    """
+    Return a stream id ``ms-seq`` as a 64-bit integer that sorts the same way.
+
+    41 bits of milliseconds (until 2039; 43 fit, until 2248) and 20 bits of sequence.
+    """
+    ms, _, sequence = journal_id.partition("-")
+    return (int(ms) << 20) | min(int(sequence), (1 << 20) - 1)
+
+
+def journal_text(number: int) -> str:
+    """Return the stream id of a journal number."""
+    return f"{number >> 20}-{number & ((1 << 20) - 1)}"
+
+
+def parse_entry(journal_id: str, fields: Sequence[str] | Mapping[str, str]) -> Booking:
+    """Read one entry of the journal. Raise ValueError or KeyError if it is broken."""
+    values = fields if isinstance(fields, Mapping) else dict(zip(fields[::2], fields[1::2], strict=True))
+    charge = Charge.from_payload(
+        values["p"], charge_id=values["c"], cost=int(values["n"]), kind=values["k"], hold_id=values["h"]
+    )
+    if charge.kind == "refund":  # its payload is that of the charge it comes from, whose tokens count once
+        charge = replace(charge, input_tokens=None, output_tokens=None)
+    return Booking(charge, journal_id, int(values["t"]))

@@ -1,0 +1,74 @@
+"""The limits of a subject: the defaults of the settings, and the rows of the database that replace them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from .money import to_nanos
+from .periods import PERIODS, Period
+from .scopes import Scope, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from decimal import Decimal
+
+    from .conf import BudgetConfig
+    from .models import BudgetLimit
+
+__all__ = ["Limits"]
+
+
+class Limits:
+    """The limits of one configuration, in nano-USD by period; None is unlimited."""
+
+    def __init__(self, config: BudgetConfig) -> None:
+        self._defaults = {
+            scope: {period: _nanos(config.limit_for(scope.value, period.value)) for period in PERIODS}
+            for scope in Scope
+        }
+        self._anonymous = dict(self._defaults[Scope.USER])
+        if config.anonymous_daily_limit_usd is not None:
+            self._anonymous[Period.DAY] = _nanos(config.anonymous_daily_limit_usd)
+
+    def defaults(self, subject: Subject) -> Mapping[Period, int | None]:
+        """Return the limits of the settings for a subject."""
+        if subject.scope is Scope.USER and not subject.id:
+            return self._anonymous
+        return self._defaults[subject.scope]
+
+    def overrides(self, subject: Subject) -> dict[Period, int | None]:
+        """Return the limits that rows of the database set for a subject now, boosts included; one query."""
+        now = timezone.now()
+        return {Period(row.period): _nanos(row.effective_usd(now)) for row in _rows(subject)}
+
+
+def _rows(subject: Subject) -> Iterable[BudgetLimit]:
+    from .models import GlobalLimit, ProjectLimit, UserLimit
+
+    match subject.scope:
+        case Scope.USER:
+            key = user_key(subject.id)
+            return () if key is None else UserLimit.objects.filter(user=key)
+        case Scope.PROJECT:
+            return ProjectLimit.objects.filter(project_id=subject.id)
+        case Scope.GLOBAL:
+            return GlobalLimit.objects.all()
+
+
+def user_key(user_id: str) -> Any:
+    """Return the primary key that a user id is the text of, None if it is not the text of one (``007`` is not 7)."""
+    from django.contrib.auth import get_user_model
+
+    field = get_user_model()._meta.pk
+    try:
+        key = field.to_python(user_id)
+    except (ValidationError, ValueError, TypeError, OverflowError):
+        return None
+    return key if str(key) == user_id else None
+
+
+def _nanos(usd: Decimal | None) -> int | None:
+    return None if usd is None else to_nanos(usd)

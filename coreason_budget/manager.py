@@ -1,0 +1,253 @@
+"""``BudgetManager``: the front door. The documented API, each operation in a synchronous and an ``a``-prefixed form."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
+
+from . import log
+from .conf import BudgetConfig
+from .guard import BudgetGuard, Hold, Spend, spend_of
+from .ledger.database import deferred_writes
+from .ledger.redis import RedisLedger
+from .limits import Limits
+from .money import Amount, to_nanos
+from .pricing import PricingEngine, read_price_rows
+from .reservation import Reservation
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from .ledger.steps import Operation
+    from .results import AccountStatus, Receipt
+
+__all__ = ["BudgetManager"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAX_HOLD_SECONDS: Final = 86_400
+
+
+def _twins(
+    body: Callable[Concatenate[BudgetManager, P], Operation[T]], *, settles: bool = False
+) -> tuple[Callable[Concatenate[BudgetManager, P], T], Callable[Concatenate[BudgetManager, P], Awaitable[T]]]:
+    """
+    Return the synchronous and the asynchronous form of an operation.
+
+    One that ``settles`` books money that was spent: a cancellation is raised only after it has ended.
+    """
+
+    def form(self: BudgetManager, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.drive(body(self, *args, **kwargs))
+
+    async def aform(self: BudgetManager, *args: P.args, **kwargs: P.kwargs) -> T:
+        drive = self.asettle if settles else self.adrive
+        return await drive(body(self, *args, **kwargs))
+
+    name = body.__name__.lstrip("_")
+    for function, own_name, doc in ((form, name, body.__doc__), (aform, f"a{name}", f"See {name}().")):
+        function.__name__, function.__qualname__ = own_name, f"BudgetManager.{own_name}"
+        function.__doc__ = doc
+        function.__wrapped__ = body  # type: ignore[attr-defined]  # help() and inspect show the body's signature
+    return form, aform
+
+
+class BudgetManager:
+    """
+    The budget of one installation: asks before a call, books what it cost.
+
+    ``BudgetManager()`` reads the settings; ``BudgetManager(BudgetConfig(redis_url=...))`` overrides them. It can be shared
+    by threads and event loops. Amounts are USD: Decimal, str or int, or a float, which is taken by its shortest text.
+    Subjects are a user and, if any, a project; the global budget always counts too.
+    """
+
+    def __init__(self, config: BudgetConfig | None = None, *, clock: Callable[[], int] | None = None) -> None:
+        if config is not None and not isinstance(config, BudgetConfig):
+            raise TypeError(f"config must be a BudgetConfig, not {type(config).__name__}.")
+        self.config = config if config is not None else BudgetConfig()
+        log.configure(self.config)
+        self.ledger = RedisLedger(self.config, Limits(self.config), clock=clock)
+        self.guard = BudgetGuard(self.ledger)
+        self.pricing = PricingEngine(self.config, lambda: self.ledger.database.call(read_price_rows))
+
+    def __repr__(self) -> str:
+        return f"BudgetManager({self.config!r})"
+
+    # the documented lifecycle ----------------------------------------------------------------------------------------
+
+    async def check_availability(
+        self, user_id: object, project_id: object = None, estimated_cost: Amount = 0
+    ) -> bool:
+        """Return True if the estimated cost (USD) fits. Raise BudgetExceededError or BudgetUnavailableError."""
+        return await self.acheck(user_id, project_id, estimated_cost)
+
+    def check_availability_sync(
+        self, user_id: object, project_id: object = None, estimated_cost: Amount = 0
+    ) -> bool:
+        """See check_availability()."""
+        return self.check(user_id, project_id, estimated_cost)
+
+    async def record_spend(
+        self,
+        user_id: object,
+        cost: Amount,
+        project_id: object = None,
+        model: str | None = None,
+        charge_id: str | None = None,
+    ) -> Receipt:
+        """Book a cost (USD), once per charge id. Raise ValueError or TypeError for what cannot be booked."""
+        return await self.acharge(user_id, cost, project_id, model, charge_id)
+
+    def record_spend_sync(
+        self,
+        user_id: object,
+        cost: Amount,
+        project_id: object = None,
+        model: str | None = None,
+        charge_id: str | None = None,
+    ) -> Receipt:
+        """See record_spend()."""
+        return self.charge(user_id, cost, project_id, model, charge_id)
+
+    async def close(self) -> None:
+        """Write what is still to be written and close all connections of this process and loop."""
+        await asyncio.to_thread(self.ledger.database.close)
+        await self.ledger.connections.aclose()
+
+    def close_sync(self) -> None:
+        """See close()."""
+        self.ledger.database.close()
+        self.ledger.connections.close()
+
+    # operations ------------------------------------------------------------------------------------------------------
+
+    def reservation(
+        self, user_id: object, project_id: object = None, amount: Amount | None = None, ttl: float | None = None
+    ) -> Reservation:
+        """
+        Return a context manager that holds an amount (USD; default DEFAULT_HOLD_USD) for a call.
+
+        ``ttl`` is in seconds (default HOLD_TTL): after that the hold counts as abandoned (see EXPIRED_HOLDS). Entering
+        raises BudgetExceededError or BudgetUnavailableError.
+        """
+        return Reservation(self, self._hold(user_id, project_id, amount, ttl))
+
+    def _reserve(
+        self, user_id: object, project_id: object = None, amount: Amount | None = None, ttl: float | None = None
+    ) -> Operation[Reservation]:
+        """Hold an amount (USD) now and return it as a reservation that the caller ends. See reservation()."""
+        make = self._hold(user_id, project_id, amount, ttl)
+        hold = yield from make()
+        return Reservation(self, make, hold)
+
+    def _check(self, user_id: object, project_id: object = None, amount: Amount = 0) -> Operation[bool]:
+        """
+        Return True if an amount (USD) fits and something remains, holding nothing.
+
+        Raise BudgetExceededError or BudgetUnavailableError.
+        """
+        nanos = to_nanos(amount, "amount")
+        return (yield from self.guard.check(self.guard.accounts(user_id, project_id), nanos))
+
+    def _charge(
+        self,
+        user_id: object,
+        cost: Amount,
+        project_id: object = None,
+        model: str | None = None,
+        charge_id: str | None = None,
+    ) -> Operation[Receipt]:
+        """
+        Book a cost (USD) without a hold. It is never refused: the money is gone.
+
+        Raise ValueError or TypeError for what cannot be booked, ChargeConflictError for a charge id that was used with
+        another cost or for other accounts.
+        """
+        spend = spend_of(cost, model=model, charge_id=charge_id)
+        return (yield from self.guard.charge(self.guard.accounts(user_id, project_id), spend))
+
+    def _status(self, user_id: object, project_id: object = None) -> Operation[list[AccountStatus]]:
+        """
+        Return how the accounts of a call stand: one item per scope and period that has a default or an override.
+
+        Raise BudgetUnavailableError.
+        """
+        return (yield from self.guard.status(self.guard.accounts(user_id, project_id)))
+
+    reserve, areserve = _twins(_reserve)
+    check, acheck = _twins(_check)
+    charge, acharge = _twins(_charge, settles=True)
+    status, astatus = _twins(_status)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until this process has written its records, at most that many seconds. Return whether it has."""
+        return self.ledger.database.flush(timeout) and not self.ledger.journal.pending
+
+    def deferred_writes(self) -> AbstractContextManager[None]:
+        """Do not wait for the database after charges in this block; for batch jobs."""
+        return deferred_writes()
+
+    # driving ---------------------------------------------------------------------------------------------------------
+
+    def drive(self, operation: Operation[T]) -> T:
+        """Drive an operation on this thread."""
+        return self.ledger.run(operation)
+
+    async def adrive(self, operation: Operation[T]) -> T:
+        """Drive an operation on the running event loop. See drive()."""
+        return await self.ledger.arun(operation)
+
+    async def asettle(self, operation: Operation[T]) -> T:
+        """Drive an operation on the running event loop, to its end even if the caller is cancelled."""
+        return await self.ledger.settle(operation)
+
+    # prices and amounts ----------------------------------------------------------------------------------------------
+
+    def priced(
+        self, response: object, *, cost: Amount | None, model: str | None, charge_id: str | None
+    ) -> Spend:
+        """Return what is to be booked: a cost (USD) as given, else that of a response."""
+        if cost is not None:
+            if response is not None:
+                raise ValueError("Pass either a response or cost=..., not both.")
+            return spend_of(cost, model=model, charge_id=charge_id)
+        if response is None:
+            raise ValueError("Pass the response of the call, or cost=... in USD.")
+        call = self.pricing.cost_of(response, model)
+        return spend_of(
+            call.cost_usd,
+            model=call.model,
+            charge_id=charge_id,
+            input_tokens=call.input_tokens,
+            output_tokens=call.output_tokens,
+        )
+
+    async def apriced(
+        self, response: object, *, cost: Amount | None, model: str | None, charge_id: str | None
+    ) -> Spend:
+        """Return what is to be booked, without blocking the event loop. See priced()."""
+        price = partial(self.priced, response, cost=cost, model=model, charge_id=charge_id)
+        if cost is not None or response is None:
+            return price()
+        return await self.ledger.database.acall(price)
+
+    def hold_seconds(self, ttl: object) -> float:
+        """Return a ttl in seconds, HOLD_TTL if it is None. Raise TypeError or ValueError."""
+        if ttl is None:
+            return self.config.hold_ttl
+        if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
+            raise TypeError(f"ttl must be a number of seconds, not {type(ttl).__name__}: {ttl!r:.80}.")
+        if not 0.001 <= ttl <= MAX_HOLD_SECONDS:
+            raise ValueError(f"ttl must be from 0.001 to {MAX_HOLD_SECONDS} seconds, got {ttl!r}.")
+        return ttl
+
+    def _hold(
+        self, user_id: object, project_id: object, amount: Amount | None, ttl: float | None
+    ) -> Callable[[], Operation[Hold]]:
+        deposit = self.guard.accounts(user_id, project_id)
+        nanos = to_nanos(self.config.default_hold_usd if amount is None else amount, "amount")
+        seconds = self.hold_seconds(ttl)
+        return lambda: self.guard.reserve(deposit, nanos, seconds)

@@ -1,0 +1,169 @@
+"""``Reservation``: a hold in the caller's hands, as a context manager for ``with`` and ``async with``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from .money import to_usd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from decimal import Decimal
+    from types import TracebackType
+
+    from .guard import BudgetGuard, Hold, Spend
+    from .ledger.steps import Operation
+    from .money import Amount
+    from .results import Receipt
+
+__all__ = ["Reservation"]
+
+
+class Driver(Protocol):
+    """What drives the operations of a reservation: the manager."""
+
+    guard: BudgetGuard
+
+    def drive(self, operation: Operation[Any]) -> Any:
+        """Drive an operation on this thread."""
+
+    async def adrive(self, operation: Operation[Any]) -> Any:
+        """Drive an operation on the running event loop. See drive()."""
+
+    async def asettle(self, operation: Operation[Any]) -> Any:
+        """Drive an operation on the running event loop, to its end even if the caller is cancelled."""
+
+    def priced(
+        self, response: object, *, cost: Amount | None, model: str | None, charge_id: str | None
+    ) -> Spend:
+        """Return the cost of a response, or the one that is given."""
+
+    async def apriced(
+        self, response: object, *, cost: Amount | None, model: str | None, charge_id: str | None
+    ) -> Spend:
+        """Return the cost of a response without blocking the event loop. See priced()."""
+
+    def hold_seconds(self, ttl: object) -> float:
+        """Return a ttl as seconds. Raise TypeError or ValueError."""
+
+
+class Reservation:
+    """
+    Money set aside for a call.
+
+    Leaving the block gives back what no charge has used::
+
+        with budget.reservation(user_id, amount="0.05") as hold:
+            response = client.chat.completions.create(...)
+            hold.charge(response)
+    """
+
+    def __init__(
+        self, manager: Driver, reserve: Callable[[], Operation[Hold]], hold: Hold | None = None
+    ) -> None:
+        self._manager = manager
+        self._reserve = reserve
+        self._hold = hold
+        self._ended = False
+
+    def __repr__(self) -> str:
+        state = "not made" if self._hold is None else "ended" if self._ended else f"{self.amount:f} USD"
+        return f"<Reservation {self.id or '-'}: {state}>"
+
+    @property
+    def id(self) -> str:
+        """The hold's id, empty before it is made."""
+        return self._hold.id if self._hold is not None else ""
+
+    @property
+    def amount(self) -> Decimal:
+        """The amount that was reserved, in USD."""
+        return to_usd(self._made().amount)
+
+    def __enter__(self) -> Self:
+        if self._hold is None:
+            self._hold = self._manager.drive(self._reserve())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    async def __aenter__(self) -> Self:
+        if self._hold is None:
+            self._hold = await self._manager.adrive(self._reserve())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.arelease()
+
+    def charge(
+        self,
+        response: object = None,
+        *,
+        cost: Amount | None = None,
+        model: str | None = None,
+        charge_id: str | None = None,
+        final: bool = False,
+    ) -> Receipt:
+        """
+        Book the cost of a response, or ``cost`` in USD, and use up that much of the hold.
+
+        ``final`` ends the hold with the same round trip. A ``charge_id`` of your own makes a repeated charge count once.
+        Raise ValueError or TypeError for a cost that cannot be booked, UnknownModelError for a response without a known
+        price, ChargeConflictError for a charge id that was used with another cost.
+        """
+        spend = self._manager.priced(response, cost=cost, model=model, charge_id=charge_id)
+        receipt: Receipt = self._manager.drive(self._charge(spend, final=final))
+        return receipt
+
+    async def acharge(
+        self,
+        response: object = None,
+        *,
+        cost: Amount | None = None,
+        model: str | None = None,
+        charge_id: str | None = None,
+        final: bool = False,
+    ) -> Receipt:
+        """See charge()."""
+        spend = await self._manager.apriced(response, cost=cost, model=model, charge_id=charge_id)
+        receipt: Receipt = await self._manager.asettle(self._charge(spend, final=final))
+        return receipt
+
+    def release(self) -> None:
+        """Give back what is left. Nothing happens if the hold has ended."""
+        self._manager.drive(self._end())
+
+    async def arelease(self) -> None:
+        """See release()."""
+        await self._manager.asettle(self._end())
+
+    def extend(self, ttl: float | None = None) -> None:
+        """Keep the hold for ttl seconds from now (default HOLD_TTL). Raise HoldClosedError if it has ended."""
+        self._manager.drive(self._manager.guard.extend(self._made(), self._manager.hold_seconds(ttl)))
+
+    async def aextend(self, ttl: float | None = None) -> None:
+        """See extend()."""
+        await self._manager.asettle(self._manager.guard.extend(self._made(), self._manager.hold_seconds(ttl)))
+
+    # the bodies ------------------------------------------------------------------------------------------------------
+
+    def _charge(self, spend: Spend, *, final: bool) -> Operation[Receipt]:
+        hold = self._made()
+        receipt = yield from self._manager.guard.charge(hold.deposit, spend, hold=hold, final=final)
+        self._ended = self._ended or final
+        return receipt
+
+    def _end(self) -> Operation[None]:
+        if self._hold is not None and not self._ended:
+            self._ended = True
+            yield from self._manager.guard.release(self._hold)
+
+    def _made(self) -> Hold:
+        if self._hold is None:
+            raise ValueError("The reservation has not been made yet: use it with 'with' or 'async with'.")
+        return self._hold

@@ -1,0 +1,48 @@
+"""The values that budget operations answer with. Amounts are USD (``Decimal``), instants are aware."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from decimal import Decimal
+
+__all__ = ["AccountStatus", "Receipt"]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStatus:
+    """
+    What one subject has spent of one limit, in the window that is current.
+
+    ``limit`` and ``remaining`` are None where there is no limit; ``remaining`` is never negative. ``subject`` is empty
+    for the global scope and for visitors who are not logged in.
+    """
+
+    scope: str
+    subject: str
+    period: str
+    limit: Decimal | None
+    spent: Decimal
+    held: Decimal
+    remaining: Decimal | None
+    resets_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """
+    The answer to a charge.
+
+    ``first`` is False if this charge id had been booked before; nothing was booked again then. ``status`` lists the
+    accounts as they were after the charge; it is empty if the ledger did not answer and the charge went straight to the
+    database (``counted`` is False then).
+    """
+
+    charge_id: str
+    cost: Decimal
+    status: tuple[AccountStatus, ...] = ()
+    first: bool = True
+    counted: bool = True
