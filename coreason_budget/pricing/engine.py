@@ -1,0 +1,260 @@
+"""``PricingEngine``: finds the price of a model (admin, settings, litellm) and does the sums that budgets need."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from threading import Lock
+from typing import Final
+
+from ..conf import BudgetConfig
+from ..exceptions import UnknownModelError
+from ..money import Amount, to_nanos, to_usd
+from .litellm_prices import litellm_cost
+from .prices import PriceRow, read_price_overrides
+from .responses import model_names, read_usage
+from .tokens import count_messages
+from .usage import TokenUsage, token_count
+
+__all__ = ["MAX_AFFORDABLE_TOKENS", "PricedCall", "PricingEngine"]
+
+MAX_AFFORDABLE_TOKENS: Final = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PricedCall:
+    """What a call cost in USD, under which model name its price was found, and what it used."""
+
+    model: str
+    cost_usd: Decimal
+    usage: TokenUsage
+
+    @property
+    def input_tokens(self) -> int:
+        """The whole prompt, in tokens."""
+        return self.usage.input_tokens
+
+    @property
+    def output_tokens(self) -> int:
+        """The whole answer, in tokens."""
+        return self.usage.output_tokens
+
+
+class PricingEngine:
+    """
+    Prices of models: a row in the admin goes before ``MODEL_PRICE_OVERRIDES``, that before litellm's price map.
+
+    ``load_prices`` returns the admin's rows by model name; they are kept for ``config.limits_ttl`` seconds, and an
+    error of it is an error of the call: older rows are not used. Names match exactly. Safe to share between threads.
+    """
+
+    def __init__(
+        self,
+        config: BudgetConfig | None = None,
+        load_prices: Callable[[], Mapping[str, PriceRow]] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config or BudgetConfig()
+        self._load_prices = load_prices
+        self._clock = clock
+        self._overrides = read_price_overrides(self._config.model_price_overrides)
+        self._lock = Lock()
+        self._rows: Mapping[str, PriceRow] = {}
+        self._fresh_until: float | None = None
+        self._generation = 0
+
+    def calculate(
+        self,
+        model: str,
+        input_tokens: int,
+        output_tokens: int,
+        *,
+        cached_input_tokens: int = 0,
+        cache_write_tokens: int = 0,
+        cache_write_1h_tokens: int = 0,
+        reasoning_tokens: int = 0,
+        audio_input_tokens: int = 0,
+        audio_output_tokens: int = 0,
+        image_input_tokens: int = 0,
+        image_output_tokens: int = 0,
+        service_tier: str | None = None,
+    ) -> Decimal:
+        """
+        Return what a call costs in USD, to the nano-dollar.
+
+        ``input_tokens`` is the whole prompt, as OpenAI and litellm count it: cached tokens, tokens written to the
+        cache, audio and images are parts of it. ``output_tokens`` is the whole answer, with reasoning and media.
+        Raise UnknownModelError if no price is known, TypeError and ValueError for counts that cannot be.
+
+            budget.pricing.calculate(model="gpt-4", input_tokens=1_000, output_tokens=200)
+        """
+        usage = TokenUsage(
+            input_tokens,
+            output_tokens,
+            cached_input_tokens=cached_input_tokens,
+            cache_write_tokens=cache_write_tokens,
+            cache_write_1h_tokens=cache_write_1h_tokens,
+            reasoning_tokens=reasoning_tokens,
+            audio_input_tokens=audio_input_tokens,
+            audio_output_tokens=audio_output_tokens,
+            image_input_tokens=image_input_tokens,
+            image_output_tokens=image_output_tokens,
+            service_tier=service_tier,
+        )
+        return to_usd(self._nanos(_model(model), usage))
+
+    def estimate(
+        self,
+        model: str,
+        messages: object = None,
+        *,
+        input_tokens: int | None = None,
+        max_output_tokens: int | None = None,
+    ) -> Decimal:
+        """
+        Return the most that a call can cost in USD: what is sent, counted, and the longest answer.
+
+        Pass either the messages or their tokens. Without ``max_output_tokens`` an answer of
+        ``config.estimate_output_tokens`` is assumed, and the estimate is no bound. Nothing goes over the network.
+        Raise UnknownModelError if no price is known, TypeError and ValueError for what cannot be counted.
+        """
+        if (messages is None) == (input_tokens is None):
+            raise TypeError("estimate() needs either messages or input_tokens.")
+        output = self._config.estimate_output_tokens if max_output_tokens is None else max_output_tokens
+        output_tokens = token_count(output, "max_output_tokens")
+        if input_tokens is not None:
+            cases = _worst_cases(_model(model), TokenUsage(input_tokens, output_tokens), frozenset())
+        else:
+            counted = count_messages(_model(model), messages)
+            usage = TokenUsage(counted.tokens, output_tokens, audio_input_tokens=counted.audio)
+            cases = _worst_cases(model, usage, counted.cache_for)
+        return to_usd(max(self._nanos(model, case) for case in cases))
+
+    def affordable_output_tokens(self, model: str, input_tokens: int, remaining: Amount) -> int:
+        """
+        Return the longest answer, in tokens, with which the call costs at most ``remaining`` USD.
+
+        0 when the input alone costs that much, or more; at most ``MAX_AFFORDABLE_TOKENS``.
+        """
+        budget = to_nanos(remaining, "remaining", signed=True)
+
+        def fits(output_tokens: int) -> bool:
+            return self._nanos(model, TokenUsage(input_tokens, output_tokens)) <= budget
+
+        if self._nanos(_model(model), TokenUsage(input_tokens, 0)) >= budget:
+            return 0
+        affordable, too_many = 0, 1
+        while too_many <= MAX_AFFORDABLE_TOKENS and fits(too_many):
+            affordable, too_many = too_many, too_many * 2
+        too_many = min(too_many, MAX_AFFORDABLE_TOKENS + 1)
+        while too_many - affordable > 1:
+            middle = (affordable + too_many) // 2
+            affordable, too_many = (middle, too_many) if fits(middle) else (affordable, middle)
+        return affordable
+
+    def cost_of(self, response: object, model: str | None = None) -> PricedCall:
+        """
+        Return what a response cost: of litellm, OpenAI, Anthropic or Gemini, as SDK object or dict.
+
+        ``model`` is what was asked for; without it, or without a price for it, the response's own model counts.
+        A cost that litellm left on the response is not used: it may be 0 for a model that it does not know.
+        Raise ValueError for a response without usage or model, UnknownModelError if no price is known.
+        """
+        usage = read_usage(response)
+        requested = () if model is None else (_model(model),)
+        own = model_names(response)
+        if not requested and not own:
+            raise ValueError("The response does not name its model; pass model=.")
+        try:
+            name, nanos = self._price(requested or own, usage)
+        except UnknownModelError:
+            if not (requested and own):
+                raise
+            name, nanos = self._price(own, usage)
+        return PricedCall(name, to_usd(nanos), usage)
+
+    def forget(self) -> None:
+        """Drop the admin's rows that are kept, so that the next call loads them again."""
+        with self._lock:
+            self._generation += 1
+            self._fresh_until = None
+
+    @property
+    def is_fresh(self) -> bool:
+        """True if the next call will not load the admin's rows."""
+        return self._load_prices is None or self._kept_rows() is not None
+
+    def refresh(self) -> None:
+        """Load the admin's rows unless they are fresh; for a thread that may wait, before a call that must not."""
+        self._admin_rows()
+
+    def _nanos(self, model: str, usage: TokenUsage) -> int:
+        return self._price((model,), usage)[1]
+
+    def _price(self, names: tuple[str, ...], usage: TokenUsage) -> tuple[str, int]:
+        """Return the first of the names that has a price, and the cost in nano-USD. Raise UnknownModelError."""
+        for rows in (self._admin_rows(), self._overrides):
+            for name in names:
+                row = rows.get(name)
+                if row is not None:
+                    return name, _row_nanos(name, row, usage)
+        reason = None
+        for name in names:
+            try:
+                return name, to_nanos(litellm_cost(name, usage), "cost")
+            except UnknownModelError as error:
+                reason = error
+        raise UnknownModelError(
+            f"No price is known for model {names[0]!r}: {reason}. Add a model price in the admin, "
+            f"or COREASON_BUDGET['MODEL_PRICE_OVERRIDES'][{names[0]!r}]."
+        ) from reason
+
+    def _admin_rows(self) -> Mapping[str, PriceRow]:
+        if self._load_prices is None:
+            return {}
+        rows = self._kept_rows()
+        if rows is not None:
+            return rows
+        generation = self._generation
+        rows = self._load_prices()
+        with self._lock:
+            if generation == self._generation:  # else somebody changed a price while these were read
+                self._rows, self._fresh_until = rows, self._clock() + self._config.limits_ttl
+        return rows
+
+    def _kept_rows(self) -> Mapping[str, PriceRow] | None:
+        with self._lock:
+            if self._fresh_until is not None and self._clock() < self._fresh_until:
+                return self._rows
+            return None
+
+
+def _model(model: object) -> str:
+    if not isinstance(model, str):
+        raise TypeError(f"model must be a str, not {type(model).__name__}: {model!r:.80}.")
+    if not model.strip():
+        raise ValueError(f"model must not be empty or blank, got {model!r}.")
+    return model
+
+
+def _row_nanos(model: str, row: PriceRow, usage: TokenUsage) -> int:
+    if not row.is_known:
+        raise UnknownModelError(
+            f"The price of model {model!r} is 0. Mark it as free (in the admin, or with 'free': True in "
+            f"COREASON_BUDGET['MODEL_PRICE_OVERRIDES'][{model!r}]) if that is meant."
+        )
+    return to_nanos(row.cost(usage), "cost")
+
+
+def _worst_cases(model: str, usage: TokenUsage, cache_for: Collection[str]) -> list[TokenUsage]:
+    """Return the ways to bill a call that can be dearer than the plain one: all reasoning, all new in the cache."""
+    cases = [usage, replace(usage, reasoning_tokens=usage.output_tokens)]
+    # Claude writes the cache only where a message asks for it; other models may do it by themselves.
+    if cache_for or "claude" not in model:
+        written = usage.input_tokens
+        written_1h = written if "1h" in cache_for else 0
+        cases += [replace(case, cache_write_tokens=written, cache_write_1h_tokens=written_1h) for case in cases]
+    return cases

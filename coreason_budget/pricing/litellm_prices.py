@@ -1,0 +1,165 @@
+"""Prices from litellm's map, by litellm's own arithmetic. Only what the map states counts, never litellm's guesses."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from decimal import Decimal
+from threading import Lock
+from typing import Any, Final
+
+from ..exceptions import UnknownModelError
+from .usage import TokenUsage
+
+__all__ = ["litellm_cost", "load_litellm"]
+
+_LOCAL_MAP: Final = "LITELLM_LOCAL_MODEL_COST_MAP"
+_import_lock = Lock()
+
+# litellm asks a running server about these models whenever it prices one.
+_ASKS_A_SERVER: Final = frozenset({"lemonade", "ollama", "ollama_chat"})
+_ROUTES: Final = ("bedrock/converse/", "bedrock/invoke/")
+_SAME_PROVIDER: Final = {"bedrock_converse": "bedrock", "cohere_chat": "cohere", "vertex_ai_beta": "vertex_ai"}
+_STANDARD_TIERS: Final = frozenset({"auto", "default", "standard"})
+
+
+def load_litellm() -> Any:
+    """
+    Import litellm with the price map of its package; left alone it fetches one from the network, and waits for it.
+
+    litellm reads the variable while it is imported, so it is set for just that long: what this process or its
+    children do with litellm later stays as the user configured it.
+    """
+    if "litellm" in sys.modules:
+        return importlib.import_module("litellm")
+    with _import_lock:
+        before = os.environ.get(_LOCAL_MAP)
+        os.environ[_LOCAL_MAP] = "True"
+        try:
+            return importlib.import_module("litellm")
+        finally:
+            if before is None:
+                del os.environ[_LOCAL_MAP]
+            else:
+                os.environ[_LOCAL_MAP] = before
+
+
+def litellm_cost(model: str, usage: TokenUsage) -> Decimal:
+    """
+    Return what litellm says that the tokens cost, in USD.
+
+    Raise UnknownModelError unless litellm's map has prices under the model's own name, or if litellm's answer for
+    plain tokens is 0: it answers 0 for many models that it does not know.
+    """
+    litellm = load_litellm()
+    found = _find(model, litellm.model_cost)
+    if found is None:
+        raise UnknownModelError("it has no price in litellm's map")
+    key, provider = found
+    options = {"service_tier": usage.service_tier} if usage.service_tier not in (None, *_STANDARD_TIERS) else {}
+    try:
+        priced = litellm.get_model_info(model=key, custom_llm_provider=provider)["key"]
+        costs = litellm.cost_per_token(
+            model=key, custom_llm_provider=provider, usage_object=_litellm_usage(usage), **options
+        )
+    except Exception as error:  # litellm raises bare Exceptions; whatever it is, there is no price
+        raise UnknownModelError(f"litellm cannot price it ({error!r:.200})") from error
+    if priced not in {key, f"{provider}/{key}"}:
+        raise UnknownModelError(f"litellm would price it as {priced!r}")
+    input_cost, output_cost = (Decimal(repr(cost)) for cost in costs)
+    for what, cost, tokens in (
+        ("input", input_cost, usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens),
+        ("output", output_cost, usage.output_tokens - usage.reasoning_tokens),
+    ):
+        if tokens and not cost:
+            raise UnknownModelError(f"its price for {what} in litellm's map is 0")
+    if usage.total_tokens and not input_cost + output_cost:
+        raise UnknownModelError("its price in litellm's map is 0")
+    return input_cost + output_cost
+
+
+def _find(model: str, prices: Mapping[str, Mapping[str, Any]]) -> tuple[str, str] | None:
+    # Not litellm.get_llm_provider: for some names that starts a login at the provider, over the network.
+    for name, prefix in _names(model):
+        row = prices.get(name)
+        if row is None:
+            continue
+        provider = _provider(row)
+        if prefix and _canonical(prefix) != _canonical(provider):
+            continue
+        return (name, provider) if provider not in _ASKS_A_SERVER and _states_prices(row) else None
+    return None
+
+
+def _names(model: str) -> list[tuple[str, str]]:
+    """Return the names that the map may have for a model, each with the provider (or none) that its row must have."""
+    for route in _ROUTES:
+        if model.startswith(route):
+            model = "bedrock/" + model.removeprefix(route)
+    prefix, slash, rest = model.partition("/")
+    name, provider = (rest, prefix) if slash else (model, "")
+    if name.startswith("ft:"):
+        # ft:gpt-4o-2024-08-06:organisation:suffix:id costs what every fine-tuned gpt-4o-2024-08-06 costs.
+        name = ":".join(name.split(":")[:2])
+    return [(model, ""), (name, provider)] if provider or not slash else []
+
+
+def _provider(row: Mapping[str, Any]) -> str:
+    provider = str(row.get("litellm_provider") or "")
+    for family in ("vertex_ai", "fireworks_ai"):
+        if provider.startswith(family):
+            return family
+    return "bedrock" if provider == "bedrock_converse" else provider
+
+
+def _canonical(provider: str) -> str:
+    return _SAME_PROVIDER.get(provider, provider)
+
+
+def _states_prices(row: Mapping[str, Any]) -> bool:
+    if not row.get("litellm_provider"):
+        return False
+    if row.get("input_cost_per_token") is None:
+        return bool(row.get("tiered_pricing"))
+    return row.get("output_cost_per_token") is not None or row.get("mode") == "embedding"
+
+
+def _litellm_usage(usage: TokenUsage) -> Any:
+    from litellm.types.utils import Usage
+
+    prompt = {
+        "cached_tokens": usage.cached_input_tokens,
+        "audio_tokens": usage.audio_input_tokens,
+        "image_tokens": usage.image_input_tokens,
+    }
+    completion = {
+        "reasoning_tokens": usage.reasoning_tokens,
+        "audio_tokens": usage.audio_output_tokens,
+        "image_tokens": usage.image_output_tokens,
+    }
+    extra: dict[str, Any] = {}
+    if usage.cache_write_tokens:
+        extra["cache_creation_input_tokens"] = usage.cache_write_tokens
+    if usage.cache_write_1h_tokens:
+        prompt["cache_creation_token_details"] = _cache_writes(usage)
+    if usage.inference_geo:
+        extra["inference_geo"] = usage.inference_geo
+    if usage.speed:
+        extra["speed"] = usage.speed
+    return Usage(
+        prompt_tokens=usage.input_tokens,
+        completion_tokens=usage.output_tokens,
+        total_tokens=usage.total_tokens,
+        prompt_tokens_details=prompt if any(prompt.values()) else None,
+        completion_tokens_details=completion if any(completion.values()) else None,
+        **extra,
+    )
+
+
+def _cache_writes(usage: TokenUsage) -> Any:
+    return {
+        "ephemeral_5m_input_tokens": usage.cache_write_tokens - usage.cache_write_1h_tokens,
+        "ephemeral_1h_input_tokens": usage.cache_write_1h_tokens,
+    }

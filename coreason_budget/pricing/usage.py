@@ -1,0 +1,79 @@
+"""``TokenUsage``: what a call used, in tokens. How it is read out of a response is in ``responses``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["MAX_TOKENS", "TokenUsage", "token_count"]
+
+MAX_TOKENS: Final = 10**12
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """
+    The tokens of one call.
+
+    ``input_tokens`` is the whole prompt: cached tokens, tokens written to the cache, audio and images are parts of it.
+    ``output_tokens`` is the whole answer: reasoning, audio and images are parts of it. ``cache_write_1h_tokens`` is
+    the part of ``cache_write_tokens`` that is kept for an hour. ``service_tier``, ``inference_geo`` and ``speed`` are
+    what the provider calls them (``flex``, ``us``, ``fast``).
+    Raise TypeError for what is no int, ValueError for negative or absurd counts and for parts larger than the whole.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    service_tier: str | None = None
+    inference_geo: str | None = None
+    speed: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in _COUNTS:
+            token_count(getattr(self, name), name)
+        for name in ("service_tier", "inference_geo", "speed"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"{name} must be a str or None, not {type(value).__name__}: {value!r:.80}.")
+        for whole, parts in _PARTS:
+            self._check_parts(whole, parts)
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+    def _check_parts(self, whole: str, parts: tuple[str, ...]) -> None:
+        total, limit = sum(getattr(self, part) for part in parts), getattr(self, whole)
+        if total > limit:
+            raise ValueError(f"{' + '.join(parts)} must be at most {whole}, got {total} of {limit}.")
+
+
+_COUNTS: Final = tuple(name for name in TokenUsage.__dataclass_fields__ if name.endswith("_tokens"))
+
+# Audio may be cached audio, so the kinds of media and the kinds of cache are two ways to divide the same prompt.
+_PARTS: Final = (
+    ("input_tokens", ("cached_input_tokens", "cache_write_tokens")),
+    ("input_tokens", ("audio_input_tokens", "image_input_tokens")),
+    ("cache_write_tokens", ("cache_write_1h_tokens",)),
+    ("output_tokens", ("reasoning_tokens", "audio_output_tokens", "image_output_tokens")),
+)
+
+
+def token_count(value: object, name: str) -> int:
+    """Return a count of tokens. Raise TypeError for what is no int, ValueError for negative or absurd counts."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}: {value!r:.80}.")
+    if value < 0:
+        raise ValueError(f"{name} must not be negative, got {value}.")
+    if value > MAX_TOKENS:
+        raise ValueError(f"{name} must be at most {MAX_TOKENS:,}, got an integer of {value.bit_length()} bits.")
+    return value
