@@ -6,7 +6,6 @@ Every method is an operation (a generator); the manager drives it synchronously 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +24,7 @@ from .results import AccountStatus, Receipt
 from .scopes import MAX_ID_LENGTH, Scope, Subject, clean_id, subjects_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from .ledger.redis import RedisLedger
     from .ledger.scripts import Booking
 
@@ -147,10 +147,10 @@ class BudgetGuard:
             raise
         self._housekeeper.nudge(hold.deposit.subjects)
         if isinstance(verdict, Refused):
-            error = BudgetExceededError(self._refusal(verdict, amount))
-            logger.info("Refused: {}", error)
-            yield Emit(signals.budget_exceeded, BudgetGuard, {"error": error, "first": error.first})
-            raise error
+            exceeded = BudgetExceededError(self._refusal(verdict, amount))
+            logger.info("Refused: {}", exceeded)
+            yield Emit(signals.budget_exceeded, BudgetGuard, {"error": exceeded, "first": exceeded.first})
+            raise exceeded
         return True
 
     def _refusal(self, refused: Refused, amount: int) -> Refusal:
@@ -188,9 +188,7 @@ class BudgetGuard:
             counted=charged.answer is not None,
         )
 
-    def _report_charge(
-        self, charge: Charge, deposit: Deposit, charged: Charged, receipt: Receipt
-    ) -> Operation[None]:
+    def _report_charge(self, charge: Charge, deposit: Deposit, charged: Charged, receipt: Receipt) -> Operation[None]:
         if debug_is_on():
             logger.debug("Charged {} nano-USD to {} ({})", charge.cost, deposit.signature, charge.charge_id)
         yield from self._emit_recorded(charge, receipt)
@@ -201,9 +199,7 @@ class BudgetGuard:
                 for percent in period.crossed:
                     status = self._status(subject, view, period.period.value)
                     logger.info("{} reached {} % of its limit per {}", subject.label, percent, status.period)
-                    yield Emit(
-                        signals.budget_threshold_reached, BudgetGuard, {"threshold": percent, "status": status}
-                    )
+                    yield Emit(signals.budget_threshold_reached, BudgetGuard, {"threshold": percent, "status": status})
 
     def _emit_recorded(self, charge: Charge, receipt: Receipt) -> Operation[None]:
         who: Mapping[str, Any] = {

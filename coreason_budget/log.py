@@ -34,7 +34,7 @@ _sinks: dict[str, int] = {}
 
 
 def configure(config: BudgetConfig, *, to_file: bool = True) -> None:
-    """Add our sinks, once per process and path. An unwritable path warns once, and everything goes on without a file."""
+    """Add our sinks, once per process and path. An unwritable path warns once, and all goes on without a file."""
     with _lock:
         if "standard" not in _sinks:
             _sinks["standard"] = _loguru.add(_forward, level="DEBUG", filter=_is_ours, format="{message}")

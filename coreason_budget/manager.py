@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
+from functools import partial, update_wrapper
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 from . import log
 from .conf import BudgetConfig
@@ -18,6 +17,7 @@ from .pricing import PricingEngine, read_price_rows
 from .reservation import Reservation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
     from contextlib import AbstractContextManager
 
     from .ledger.steps import Operation
@@ -28,30 +28,32 @@ __all__ = ["BudgetManager"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
+MIN_HOLD_SECONDS: Final = 0.001
 MAX_HOLD_SECONDS: Final = 86_400
 
 
 def _twins(
     body: Callable[Concatenate[BudgetManager, P], Operation[T]], *, settles: bool = False
-) -> tuple[Callable[Concatenate[BudgetManager, P], T], Callable[Concatenate[BudgetManager, P], Awaitable[T]]]:
+) -> tuple[Callable[Concatenate[BudgetManager, P], T], Callable[Concatenate[BudgetManager, P], Coroutine[Any, Any, T]]]:
     """
     Return the synchronous and the asynchronous form of an operation.
 
     One that ``settles`` books money that was spent: a cancellation is raised only after it has ended.
     """
 
-    def form(self: BudgetManager, *args: P.args, **kwargs: P.kwargs) -> T:
+    def form(self: BudgetManager, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self.drive(body(self, *args, **kwargs))
 
-    async def aform(self: BudgetManager, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def aform(self: BudgetManager, /, *args: P.args, **kwargs: P.kwargs) -> T:
         drive = self.asettle if settles else self.adrive
         return await drive(body(self, *args, **kwargs))
 
     name = body.__name__.lstrip("_")
-    for function, own_name, doc in ((form, name, body.__doc__), (aform, f"a{name}", f"See {name}().")):
-        function.__name__, function.__qualname__ = own_name, f"BudgetManager.{own_name}"
-        function.__doc__ = doc
-        function.__wrapped__ = body  # type: ignore[attr-defined]  # help() and inspect show the body's signature
+    update_wrapper(form, body)  # help() and inspect show the body's signature
+    update_wrapper(aform, body)
+    form.__name__, form.__qualname__ = name, f"BudgetManager.{name}"
+    aform.__name__, aform.__qualname__ = f"a{name}", f"BudgetManager.a{name}"
+    aform.__doc__ = f"See {name}()."
     return form, aform
 
 
@@ -59,8 +61,8 @@ class BudgetManager:
     """
     The budget of one installation: asks before a call, books what it cost.
 
-    ``BudgetManager()`` reads the settings; ``BudgetManager(BudgetConfig(redis_url=...))`` overrides them. It can be shared
-    by threads and event loops. Amounts are USD: Decimal, str or int, or a float, which is taken by its shortest text.
+    ``BudgetManager()`` reads the settings; ``BudgetManager(BudgetConfig(redis_url=...))`` overrides them. It can be
+    shared by threads and event loops. Amounts are USD: Decimal, str or int, or a float, which is taken by its shortest text.
     Subjects are a user and, if any, a project; the global budget always counts too.
     """
 
@@ -78,15 +80,11 @@ class BudgetManager:
 
     # the documented lifecycle ----------------------------------------------------------------------------------------
 
-    async def check_availability(
-        self, user_id: object, project_id: object = None, estimated_cost: Amount = 0
-    ) -> bool:
+    async def check_availability(self, user_id: object, project_id: object = None, estimated_cost: Amount = 0) -> bool:
         """Return True if the estimated cost (USD) fits. Raise BudgetExceededError or BudgetUnavailableError."""
         return await self.acheck(user_id, project_id, estimated_cost)
 
-    def check_availability_sync(
-        self, user_id: object, project_id: object = None, estimated_cost: Amount = 0
-    ) -> bool:
+    def check_availability_sync(self, user_id: object, project_id: object = None, estimated_cost: Amount = 0) -> bool:
         """See check_availability()."""
         return self.check(user_id, project_id, estimated_cost)
 
@@ -206,9 +204,7 @@ class BudgetManager:
 
     # prices and amounts ----------------------------------------------------------------------------------------------
 
-    def priced(
-        self, response: object, *, cost: Amount | None, model: str | None, charge_id: str | None
-    ) -> Spend:
+    def priced(self, response: object, *, cost: Amount | None, model: str | None, charge_id: str | None) -> Spend:
         """Return what is to be booked: a cost (USD) as given, else that of a response."""
         if cost is not None:
             if response is not None:
@@ -240,8 +236,8 @@ class BudgetManager:
             return self.config.hold_ttl
         if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
             raise TypeError(f"ttl must be a number of seconds, not {type(ttl).__name__}: {ttl!r:.80}.")
-        if not 0.001 <= ttl <= MAX_HOLD_SECONDS:
-            raise ValueError(f"ttl must be from 0.001 to {MAX_HOLD_SECONDS} seconds, got {ttl!r}.")
+        if not MIN_HOLD_SECONDS <= ttl <= MAX_HOLD_SECONDS:
+            raise ValueError(f"ttl must be from {MIN_HOLD_SECONDS} to {MAX_HOLD_SECONDS} seconds, got {ttl!r}.")
         return ttl
 
     def _hold(

@@ -33,9 +33,7 @@ class Driver(Protocol):
     async def asettle(self, operation: Operation[Any]) -> Any:
         """Drive an operation on the running event loop, to its end even if the caller is cancelled."""
 
-    def priced(
-        self, response: object, *, cost: Amount | None, model: str | None, charge_id: str | None
-    ) -> Spend:
+    def priced(self, response: object, *, cost: Amount | None, model: str | None, charge_id: str | None) -> Spend:
         """Return the cost of a response, or the one that is given."""
 
     async def apriced(
@@ -58,9 +56,7 @@ class Reservation:
             hold.charge(response)
     """
 
-    def __init__(
-        self, manager: Driver, reserve: Callable[[], Operation[Hold]], hold: Hold | None = None
-    ) -> None:
+    def __init__(self, manager: Driver, reserve: Callable[[], Operation[Hold]], hold: Hold | None = None) -> None:
         self._manager = manager
         self._reserve = reserve
         self._hold = hold
@@ -112,7 +108,7 @@ class Reservation:
         """
         Book the cost of a response, or ``cost`` in USD, and use up that much of the hold.
 
-        ``final`` ends the hold with the same round trip. A ``charge_id`` of your own makes a repeated charge count once.
+        ``final`` ends the hold with the same round trip. Your own ``charge_id`` makes a repeated charge count once.
         Raise ValueError or TypeError for a cost that cannot be booked, UnknownModelError for a response without a known
         price, ChargeConflictError for a charge id that was used with another cost.
         """

@@ -7,7 +7,6 @@ It is built again when the settings change (``override_settings`` in tests).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -18,6 +17,7 @@ from .ledger.database import deferred_writes
 from .manager import BudgetManager
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from .pricing import PricingEngine
 
 __all__ = [
@@ -59,7 +59,7 @@ def manager() -> BudgetManager:
 
 
 def reset() -> None:
-    """Write what is still to be written, close all connections and forget the manager; the next call builds a new one."""
+    """Write what is still to be written, close all connections and forget the manager; the next call builds a new."""
     global _manager  # noqa: PLW0603 - as above
     with _lock:
         old, _manager = _manager, None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +15,7 @@ from ..exceptions import BudgetUnavailableError
 from ..log import logger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from ..scopes import Subject
     from .redis import RedisLedger
     from .scripts import Booking

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from django.db import DatabaseError, IntegrityError, OperationalError, router, transaction
@@ -14,9 +13,10 @@ from ..scopes import Scope, Subject
 from .scripts import Booking, journal_number, journal_text
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
     from django.db.models import QuerySet
 
-__all__ = ["PoisonError", "How", "highest_journal_id", "mark_counted", "store", "total", "uncounted"]
+__all__ = ["How", "PoisonError", "highest_journal_id", "mark_counted", "store", "total", "uncounted"]
 
 #: How a booking came into the database: inserted now, there already under this journal id, or under another one.
 How = Literal["new", "same", "other"]
@@ -58,7 +58,9 @@ def store(bookings: Sequence[Booking]) -> list[How]:
 def _store_carefully(bookings: Sequence[Booking]) -> list[How]:
     ids = [booking.charge.charge_id for booking in bookings]
     before = _journal_ids(ids)
-    fresh = {booking.charge.charge_id: booking for booking in reversed(bookings) if booking.charge.charge_id not in before}
+    fresh = {
+        booking.charge.charge_id: booking for booking in reversed(bookings) if booking.charge.charge_id not in before
+    }
     try:
         with transaction.atomic(using=_alias()):
             _records().bulk_create([_row(booking) for booking in fresh.values()], ignore_conflicts=True)
@@ -117,7 +119,7 @@ def total(
     """
     Return what a subject spent in windows, in nano-USD: one query.
 
-    It counts records up to a point of the journal and those that have no place in it, but not the charge ids ``without``.
+    It counts records up to a point of the journal and those that have no place in it, not the charge ids ``without``.
     """
     if not windows:
         return {}

@@ -7,14 +7,12 @@ What moves between Redis and the database (rebuilding, draining, sweeping) is in
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from redis.exceptions import NoScriptError
 
 from ..exceptions import BudgetUnavailableError, ChargeConflictError, HoldClosedError
-from ..scopes import Subject
 from .connection import Connections
 from .database import Database
 from .journal import Journal
@@ -37,6 +35,8 @@ from .scripts import (
 from .steps import Command, LostReplyError, Operation, Query, Write, arun, run, settle
 
 if TYPE_CHECKING:
+    from ..scopes import Subject
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from ..conf import BudgetConfig
     from ..periods import Period
 
@@ -240,9 +240,7 @@ class RedisLedger:
         )
         return parse_accounts(reply[2:])
 
-    def charge(
-        self, charge: Charge, deposit: Deposit, *, nonce: str, final: bool = False
-    ) -> Operation[Charged]:
+    def charge(self, charge: Charge, deposit: Deposit, *, nonce: str, final: bool = False) -> Operation[Charged]:
         """
         Book a cost on all accounts and hand its record to the database. It is never refused: the money is gone.
 
@@ -329,8 +327,8 @@ class RedisLedger:
             reply = yield from ask()
             match reply:
                 case ["missing", *indexes]:
-                    for i in indexes:
-                        yield from self.journal.rebuild(deposit.subjects[int(i) - 1])
+                    for index in indexes:
+                        yield from self.journal.rebuild(deposit.subjects[int(index) - 1])
                 case ["stale", *pairs]:
                     for i, version in _pairs(pairs):
                         yield from self.reload_limits(deposit.subjects[i - 1], version)

@@ -15,9 +15,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from ..periods import PERIODS, Period, from_ms, neighbours, to_ms
-from ..scopes import Subject
 
 if TYPE_CHECKING:
+    from ..scopes import Subject
     from zoneinfo import ZoneInfo
 
 __all__ = [
@@ -276,7 +276,7 @@ def parse_answer(text: str) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What ``rebuild_begin.lua`` saw: a point of the journal, and per period window, spent and whether it was verified."""
+    """What ``rebuild_begin.lua`` saw: a point of the journal; per period the window, spent, and if it was verified."""
 
     point: str
     now: int
