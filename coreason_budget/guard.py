@@ -25,6 +25,7 @@ from .scopes import MAX_ID_LENGTH, Scope, Subject, clean_id, subjects_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
     from .ledger.redis import RedisLedger
     from .ledger.scripts import Booking
 
@@ -190,7 +191,7 @@ class BudgetGuard:
 
     def _report_charge(self, charge: Charge, deposit: Deposit, charged: Charged, receipt: Receipt) -> Operation[None]:
         if debug_is_on():
-            logger.debug("Charged {} nano-USD to {} ({})", charge.cost, deposit.signature, charge.charge_id)
+            logger.debug("Charged {} nano-USD to {} ({})", charge.cost, charge.user_id or "anonymous", charge.charge_id)
         yield from self._emit_recorded(charge, receipt)
         if charged.answer is None:
             return

@@ -18,6 +18,7 @@ from .manager import BudgetManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
     from .pricing import PricingEngine
 
 __all__ = [
@@ -60,7 +61,7 @@ def manager() -> BudgetManager:
 
 def reset() -> None:
     """Write what is still to be written, close all connections and forget the manager; the next call builds a new."""
-    global _manager  # noqa: PLW0603 - as above
+    global _manager
     with _lock:
         old, _manager = _manager, None
     if old is not None:

@@ -16,6 +16,7 @@ from ..log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
     from ..scopes import Subject
     from .redis import RedisLedger
     from .scripts import Booking

@@ -320,9 +320,9 @@ class Journal:
         booked: list[Booking] = []
         for hold_id in map(_text, due):
             accounts = yield Command(("HGET", ledger.keys.hold(hold_id), "acc"))
-            keys = [f"{ledger.keys.tag}:a:{part}" for part in _text(accounts).split(" ")] if accounts else []
+            keys = _text(accounts).split(" ") if accounts else []
             reply = yield from ledger.ask(
-                "sweep", [ledger.keys.hold(hold_id), ledger.keys.deadlines, ledger.keys.journal, *keys], hold_id
+                "sweep", [ledger.keys.hold(hold_id), ledger.keys.deadlines, ledger.keys.journal, *keys]
             )
             if reply[0] == "expired":
                 _, journal_id, at, amount, payload = reply

@@ -14,6 +14,7 @@ from .scripts import Booking, journal_number, journal_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+
     from django.db.models import QuerySet
 
 __all__ = ["How", "PoisonError", "highest_journal_id", "mark_counted", "store", "total", "uncounted"]

@@ -21,11 +21,11 @@ from .scripts import (
     AccountView,
     Answer,
     Booking,
-    Calendar,
     Call,
     Charge,
     Deposit,
     Keys,
+    Terms,
     defaults_text,
     overrides_args,
     parse_accounts,
@@ -35,10 +35,11 @@ from .scripts import (
 from .steps import Command, LostReplyError, Operation, Query, Write, arun, run, settle
 
 if TYPE_CHECKING:
-    from ..scopes import Subject
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
     from ..conf import BudgetConfig
     from ..periods import Period
+    from ..scopes import Subject
 
 __all__ = ["Charged", "Granted", "LimitSource", "RedisLedger", "Refused"]
 
@@ -102,7 +103,16 @@ class RedisLedger:
         self.config = config
         self.limits = limits
         self.keys = Keys(config.key_prefix)
-        self.calendar = Calendar(config.time_zone)
+        self.terms = Terms(
+            config.time_zone,
+            {
+                "fresh": _ms(config.limits_ttl),
+                "policy": config.expired_holds,
+                "cap": config.journal_max_length,
+                "memory": _ms(config.charge_id_ttl),
+                "thresholds": config.thresholds,
+            },
+        )
         self.connections = Connections(config)
         self.database = Database(config)
         self.journal = Journal(self)
@@ -145,7 +155,7 @@ class RedisLedger:
     def ask(self, name: str, keys: Sequence[str], *args: str | int) -> Operation[list[str]]:
         """Run a script that is told the windows; again with better ones if the server's clock is far from ours."""
         for _ in range(2):
-            reply = yield from self.call(name, keys, (self.injected_now(), self.calendar.windows(self.now()), *args))
+            reply = yield from self.call(name, keys, (self.injected_now(), self.terms.text(self.now()), *args))
             if reply[0] != "clock":
                 return reply
             self._skew += int(reply[1]) - self.now()
@@ -163,7 +173,7 @@ class RedisLedger:
 
     def deposit(self, subjects: tuple[Subject, ...]) -> Deposit:
         """Return the accounts of a call with their default limits."""
-        return Deposit(subjects, tuple(defaults_text(self.limits.defaults(subject)) for subject in subjects))
+        return Deposit(subjects, "|".join(defaults_text(self.limits.defaults(subject)) for subject in subjects))
 
     def reserve(
         self, hold_id: str, deposit: Deposit, amount: int, ttl: int, charge: Charge
@@ -196,15 +206,10 @@ class RedisLedger:
             lambda: self.ask(
                 "reserve",
                 keys,
-                hold_id,
+                deposit.defaults,
                 amount,
                 ttl,
-                self.config.expired_holds,
-                deposit.signature,
                 charge.payload(),
-                _ms(self.config.limits_ttl),
-                self.config.journal_max_length,
-                *deposit.defaults,
             ),
         )
         match reply:
@@ -235,9 +240,7 @@ class RedisLedger:
     def status(self, deposit: Deposit) -> Operation[tuple[AccountView, ...]]:
         """Return all accounts of a call as they stand now."""
         keys = self.keys.accounts(deposit.subjects)
-        reply = yield from self._opened(
-            deposit, lambda: self.ask("status", keys, _ms(self.config.limits_ttl), *deposit.defaults)
-        )
+        reply = yield from self._opened(deposit, lambda: self.ask("status", keys, deposit.defaults))
         return parse_accounts(reply[2:])
 
     def charge(self, charge: Charge, deposit: Deposit, *, nonce: str, final: bool = False) -> Operation[Charged]:
@@ -258,17 +261,12 @@ class RedisLedger:
             reply = yield from self.ask(
                 "charge",
                 keys,
-                charge.charge_id,
+                deposit.defaults,
                 charge.cost,
-                charge.hold_id,
                 "1" if final else "0",
                 nonce,
-                deposit.signature,
                 charge.payload(),
-                _ms(self.config.charge_id_ttl),
-                ",".join(map(str, self.config.thresholds)),
                 charge.kind,
-                *deposit.defaults,
             )
         except BudgetUnavailableError as error:
             yield Write(self.journal.writer([Booking(charge, None, self.now())]))
@@ -293,7 +291,7 @@ class RedisLedger:
     def release(self, hold_id: str, deposit: Deposit, charge: Charge) -> Operation[bool]:
         """Give back what is left of a hold. Return False if it had ended before. ``charge`` says whose it is."""
         keys = [self.keys.hold(hold_id), self.keys.deadlines, self.keys.journal, *self.keys.accounts(deposit.subjects)]
-        reply = yield from self.ask("release", keys, hold_id)
+        reply = yield from self.ask("release", keys)
         if reply[0] == "refunded":
             yield Write(self.journal.writer([self.journal.returned(hold_id, reply)]))
         return reply[0] in {"released", "refunded"}
@@ -301,7 +299,7 @@ class RedisLedger:
     def extend(self, hold_id: str, deposit: Deposit, ttl: int) -> Operation[int]:
         """Move the deadline of a hold to ttl from now and return it. Raise HoldClosedError if the hold has ended."""
         keys = [self.keys.hold(hold_id), self.keys.deadlines, *self.keys.accounts(deposit.subjects)]
-        reply = yield from self.call("extend", keys, (self.injected_now(), hold_id, ttl))
+        reply = yield from self.call("extend", keys, (self.injected_now(), ttl))
         if reply[0] != "ok":
             raise HoldClosedError(f"The hold {hold_id!r} cannot be extended: it has ended or is unknown.")
         return int(reply[1])

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 from ..periods import PERIODS, Period, from_ms, neighbours, to_ms
 
 if TYPE_CHECKING:
-    from ..scopes import Subject
     from zoneinfo import ZoneInfo
+
+    from ..scopes import Subject
 
 __all__ = [
     "AccountView",
     "Booking",
-    "Calendar",
     "Call",
     "Charge",
     "Deposit",
@@ -31,6 +31,7 @@ __all__ = [
     "PeriodView",
     "Script",
     "Snapshot",
+    "Terms",
     "parse_accounts",
     "parse_answer",
     "script",
@@ -100,15 +101,16 @@ class Keys:
         return f"{self.tag}:c:{charge_id}"
 
 
-class Calendar:
-    """The windows around an instant as the scripts take them; computed once a day."""
+class Terms:
+    """What all scripts are told: the windows around an instant, and settings. The text is made once a day."""
 
-    def __init__(self, zone: ZoneInfo) -> None:
+    def __init__(self, zone: ZoneInfo, settings: Mapping[str, Any]) -> None:
         self.zone = zone
+        self._settings = settings
         self._cached = (0, 0, "")
 
-    def windows(self, now_ms: int) -> str:
-        """Return the windows before, at and after an instant in ms, of each period, as JSON."""
+    def text(self, now_ms: int) -> str:
+        """Return the settings and the windows before, at and after an instant in ms, of each period, as JSON."""
         start, end, text = self._cached
         if not start <= now_ms < end:
             start, end, text = self._cached = self._compute(now_ms)
@@ -123,20 +125,15 @@ class Calendar:
             table[period.code] = [*(window.id for window in trio), *bounds]
             if period is Period.DAY:
                 start, end = bounds[1], bounds[2]
-        return start, end, json.dumps(table, separators=(",", ":"))
+        return start, end, json.dumps({"windows": table, **self._settings}, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """The accounts of a call with their default limits (nano-USD by period; no entry = no limit)."""
+    """The accounts of a call with their default limits (nano-USD, ``day,week,month`` for each, joined by ``|``)."""
 
     subjects: tuple[Subject, ...]
-    defaults: tuple[str, ...]
-
-    @property
-    def signature(self) -> str:
-        """The accounts as one text, by which a repeated hold or charge is compared."""
-        return " ".join(subject.key for subject in self.subjects)
+    defaults: str
 
 
 def defaults_text(limits: Mapping[Period, int | None]) -> str:

@@ -1,21 +1,23 @@
 -- Book a real cost on all accounts of a call, once per charge id, and give back that much of its hold.
 --
 -- KEYS  1 charge, 2 hold, 3 deadlines, 4 journal, 5.. accounts
--- ARGV  1 now in ms ('' = the server's TIME), 2 windows, 3 charge id, 4 cost, 5 hold id ('' = none),
---       6 '1' if the hold ends with it, 7 nonce of this call, 8 accounts as text, 9 payload for the journal,
---       10 how long the id is remembered in ms, 11 thresholds in percent 'a,b,c', 12 kind,
---       13.. default limits of each account
+-- ARGV  1 now in ms ('' = the server's TIME), 2 terms, 3 default limits, 4 cost, 5 '1' if the hold ends with it,
+--       6 nonce of this call, 7 payload for the journal, 8 kind
 -- reply ok, '1' if this call booked it (and not an earlier one with the same id), answer
 --       conflict   clock, now   overflow, index
 -- answer: journal id|time|left on the hold|journal id of the refund|refunded|account|account ... (see show)
 
-local run, now, windows = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2])
-local charge, cost, id, final, nonce = ARGV[3], ARGV[4], ARGV[5], ARGV[6] == '1', ARGV[7]
+local run, now, terms = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2])
+local windows, defaults, thresholds = terms.windows, each_default(ARGV[3]), terms.thresholds
+local charge, id, who = id_of(KEYS[1]), id_of(KEYS[2]), accounts_from(5)
+local cost, final, nonce, payload = ARGV[4], ARGV[5] == '1', ARGV[6], ARGV[7]
 
-local known = redis.call('HMGET', KEYS[1], 'n', 'acc', 'nonce', 'a')
-if known[1] then
-  if known[1] ~= cost or known[2] ~= ARGV[8] then return {'conflict'} end
-  return {'ok', known[3] == nonce and '1' or '0', known[4]}
+-- Remembered as nonce, cost, accounts and answer, a line each.
+local known = redis.call('GET', KEYS[1])
+if known then
+  local its_nonce, its_cost, its_accounts, answer = string.match(known, '^([^\n]*)\n([^\n]*)\n([^\n]*)\n(.*)$')
+  if its_cost ~= cost or its_accounts ~= who then return {'conflict'} end
+  return {'ok', its_nonce == nonce and '1' or '0', answer}
 end
 
 local accounts = load_all(5, run)
@@ -53,15 +55,14 @@ if state == 'expired' and tonumber(hold[5] or 0) > 0 then
   reversed = hold[5]
   if not final and tonumber(cost) < tonumber(reversed) then reversed = cost end
   if tonumber(reversed) > 0 then
-    refund_id = refund(KEYS[2], accounts, windows, t, KEYS[4], charge .. '~refund', reversed, id, ARGV[9])
+    refund_id = refund(KEYS[2], accounts, windows, t, KEYS[4], charge .. '~refund', reversed, id, payload)
   end
 end
 
-local thresholds = split(ARGV[11])
-local bottom, top = tonumber(thresholds[1] or 0), tonumber(thresholds[#thresholds] or 0)
+local bottom, top = thresholds[1] or 0, thresholds[#thresholds] or 0
 local shown = {}
 for i, a in ipairs(accounts) do
-  local told, defaults = {}, defaults_at(12 + i)
+  local told
   if a.mine then
     for _, p in ipairs(PERIODS) do
       if a[p.w] then
@@ -69,28 +70,28 @@ for i, a in ipairs(accounts) do
         add(a.key, p.s, cost)
         local after = before + cost
         a[p.s] = math.abs(after) < EXACT and int(after) or redis.call('HGET', a.key, p.s)
-        local cap = a.open and a[p.o] == '1' and tonumber(limit(a, p, defaults) or 0) or 0
+        local cap = a.open and a[p.o] == '1' and tonumber(limit(a, p, defaults[i]) or 0) or 0
         if cap > 0 and before * 100 < cap * top and after * 100 >= cap * bottom then
           local crossed = {}
           for _, percent in ipairs(thresholds) do
             local line = percent * cap
-            if before * 100 < line and after * 100 >= line and tonumber(percent) > tonumber(a[p.k] or 0) then
+            if before * 100 < line and after * 100 >= line and percent > tonumber(a[p.k] or 0) then
               crossed[#crossed + 1] = percent
             end
           end
           if #crossed > 0 then
             redis.call('HSET', a.key, p.k, crossed[#crossed])
+            told = told or {}
             told[p.code] = table.concat(crossed, '+')
           end
         end
       end
     end
   end
-  shown[i] = show(a, windows, t, defaults, told)
+  shown[i] = show(a, windows, t, defaults[i], told)
 end
 
-local journal_id = journal(KEYS[4], charge, cost, ARGV[12], t, id, ARGV[9])
+local journal_id = journal(KEYS[4], charge, cost, ARGV[8], t, id, payload)
 local answer = table.concat({journal_id, int(t), left, refund_id, reversed, table.concat(shown, '|')}, '|')
-redis.call('HSET', KEYS[1], 'n', cost, 'acc', ARGV[8], 'nonce', nonce, 'a', answer)
-redis.call('PEXPIRE', KEYS[1], ARGV[10])
+redis.call('SET', KEYS[1], nonce .. '\n' .. cost .. '\n' .. who .. '\n' .. answer, 'PX', terms.memory)
 return {'ok', '1', answer}

@@ -1,7 +1,7 @@
 -- Move the deadline of an open hold, and bring it to the current generation of its accounts.
 --
 -- KEYS  1 hold, 2 deadlines, 3.. accounts
--- ARGV  1 now in ms ('' = the server's TIME), 2 hold id, 3 ttl in ms
+-- ARGV  1 now in ms ('' = the server's TIME), 2 ttl in ms
 -- reply ok, deadline   gone, state ('' = unknown)
 
 local run, now = run_id(), clock(ARGV[1])
@@ -17,8 +17,8 @@ for i, a in ipairs(load_all(3, run)) do
   end
 end
 
-local deadline = int(now + tonumber(ARGV[3]))
+local deadline = int(now + tonumber(ARGV[2]))
 redis.call('HSET', KEYS[1], 'dl', deadline, 'g', table.concat(generations, ','))
-redis.call('PEXPIRE', KEYS[1], int(tonumber(ARGV[3]) + KEPT_MS))
-redis.call('ZADD', KEYS[2], deadline, ARGV[2])
+redis.call('PEXPIRE', KEYS[1], int(tonumber(ARGV[2]) + KEPT_MS))
+redis.call('ZADD', KEYS[2], deadline, id_of(KEYS[1]))
 return {'ok', deadline}

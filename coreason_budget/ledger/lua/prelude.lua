@@ -5,8 +5,10 @@
 -- refresh mark of the limits; per period (d, w, m): w window, s spent, o verified, k highest threshold told,
 -- f first refusal told, l limit override ('u' unlimited, nano-USD, absent = the default).
 --
--- Windows come as JSON {d = {before, now, after, start, start, start, end}, ...}, instants in ms. Amounts are
--- nano-USD as strings; they are added by HINCRBY (exact) and compared as doubles (exact below 2^53).
+-- The terms that scripts are told come as JSON: windows {d = {before, now, after, start, start, start, end}, ...}, instants in
+-- ms; fresh: how long limits are fresh in ms; policy of expired holds; cap of the journal; memory of charge ids in ms;
+-- thresholds in percent. Default limits come as 'day,week,month' for each account, joined by '|'. Amounts are nano-USD as
+-- strings; they are added by HINCRBY (exact) and compared as doubles (exact below 2^53).
 
 local PERIODS = {
   {code = 'd', w = 'wd', s = 'sd', o = 'od', k = 'kd', f = 'fd', l = 'ld'},
@@ -106,18 +108,22 @@ local function spent(a, p, windows, t)
   return entered, a[p.s] or '0'
 end
 
--- Default limits 'day,week,month' by period; a text is parsed once per run.
-local parsed = {}
-local function defaults_at(position)
-  local text = ARGV[position]
-  local defaults = parsed[text]
-  if not defaults then
-    local d, w, m = string.match(text, '^([^,]*),([^,]*),([^,]*)$')
-    defaults = {d = d ~= '' and d, w = w ~= '' and w, m = m ~= '' and m}
-    parsed[text] = defaults
+-- The default limits of each account, by period.
+local function each_default(text)
+  local all = {}
+  for d, w, m in string.gmatch(text, '([^,|]*),([^,|]*),([^,|]*)') do
+    all[#all + 1] = {d = d ~= '' and d, w = w ~= '' and w, m = m ~= '' and m}
   end
-  return defaults
+  return all
 end
+
+-- The id that a key of a hold or charge ends with, after '{prefix}:r:'; and the accounts of a call as one text.
+local function id_of(key)
+  local _, brace = string.find(key, '}', 1, true)
+  return string.sub(key, brace + 4)
+end
+
+local function accounts_from(first) return table.concat(KEYS, ' ', first) end
 
 local function limit(a, p, defaults)
   local own = a[p.l]

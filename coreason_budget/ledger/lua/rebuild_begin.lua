@@ -2,12 +2,12 @@
 -- the journal. What is booked after L is already counted by the account itself.
 --
 -- KEYS  1 account, 2 journal
--- ARGV  1 now in ms ('' = the server's TIME), 2 windows, 3 nonce, 4 floor: highest journal id in the database 'ms-seq' or '',
+-- ARGV  1 now in ms ('' = the server's TIME), 2 terms, 3 nonce, 4 floor: highest journal id in the database 'ms-seq' or '',
 --       5 mode: open | force (do not wait for another) | verify, 6 verify again after ms, 7 default limits
 -- reply go, L, now, incarnation, verdicts, version of the limits, then window, spent, verified for d, w, m
 --       done (open already)   wait (another began just now)   fresh (verified lately)   clock, now
 
-local run, now, windows = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2])
+local run, now, windows = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2]).windows
 local key, nonce, mode = KEYS[1], ARGV[3], ARGV[5]
 local a = load(key, run)
 local t = moment({a}, windows, now)
@@ -16,7 +16,7 @@ if not t then return {'clock', int(now)} end
 local times = redis.call('HMGET', key, 't', 'v')
 if mode == 'verify' then
   if a.open and times[2] and math.abs(now - times[2]) < tonumber(ARGV[6]) then return {'fresh'} end
-elseif ready(a, defaults_at(7)) then
+elseif ready(a, each_default(ARGV[7])[1]) then
   return {'done'}
 elseif mode == 'open' and a.mine and times[1] and math.abs(now - times[1]) < 500 then
   return {'wait'}

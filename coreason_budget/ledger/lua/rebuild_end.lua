@@ -1,14 +1,14 @@
 -- Finish a rebuild: correct what the account says it spent by what the database and the journal say, and open it.
 --
 -- KEYS  1 account
--- ARGV  1 now in ms ('' = the server's TIME), 2 windows, 3 nonce, 4 incarnation, 5 verdicts, 6 version of the limits,
+-- ARGV  1 now in ms ('' = the server's TIME), 2 terms, 3 nonce, 4 incarnation, 5 verdicts, 6 version of the limits,
 --       7 generation age in ms after which held money moves to the old generation,
 --       8 9 10 limit overrides of d, w, m ('u' unlimited, '' none),
 --       11.. for d, w, m: window of the snapshot, correction (sum - spent in the snapshot; '' = not wanted)
 -- reply done, drift of d, w, m (correction of a period that was verified before, else '0')   gone (start over)
 --       clock, now
 
-local run, now, windows = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2])
+local run, now, windows = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2]).windows
 local key, nonce = KEYS[1], ARGV[3]
 local a = load(key, run)
 if not a.mine or a.inc ~= ARGV[4] then return {'gone'} end

@@ -1,20 +1,20 @@
 -- Hold an amount on all accounts of a call, or say why not. A refusal writes nothing but its first-of-the-window mark.
 --
 -- KEYS  1 hold, 2 deadlines, 3 journal, 4.. accounts
--- ARGV  1 now in ms ('' = the server's TIME), 2 windows, 3 hold id, 4 amount, 5 ttl in ms ('0' = check only, hold nothing),
---       6 policy for an expired hold, 7 accounts as text, 8 payload for the journal, 9 limits TTL in ms, 10 journal cap,
---       11.. default limits of each account 'day,week,month'
+-- ARGV  1 now in ms ('' = the server's TIME), 2 terms, 3 default limits, 4 amount, 5 ttl in ms ('0' = check only, hold
+--       nothing), 6 payload for the journal
 -- reply ok, now, deadline, index of each account whose limits want a refresh, its version ...
 --       exceeded, now, index, period, window, spent, held, limit, first
 --       missing, index ...   stale, index, version ...   gone, state   conflict   backlog, length   clock, now
 
-local run, now, windows = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2])
-local id, amount, ttl = ARGV[3], ARGV[4], tonumber(ARGV[5])
+local run, now, terms = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2])
+local windows, defaults = terms.windows, each_default(ARGV[3])
+local id, amount, ttl, who = id_of(KEYS[1]), ARGV[4], tonumber(ARGV[5]), accounts_from(4)
 
 if ttl > 0 then
   local hold = redis.call('HMGET', KEYS[1], 'st', 'amt', 'acc', 'e', 'dl')
   if hold[1] then
-    if hold[2] and (hold[2] ~= amount or hold[3] ~= ARGV[7]) then return {'conflict'} end
+    if hold[2] and (hold[2] ~= amount or hold[3] ~= who) then return {'conflict'} end
     if hold[1] == 'open' and hold[4] == run then return {'ok', int(now), hold[5]} end
     return {'gone', hold[1]}
   end
@@ -24,18 +24,16 @@ local accounts = load_all(4, run)
 local t = moment(accounts, windows, now)
 if not t then return {'clock', int(now)} end
 
-local missing, stale, refresh, defaults = {'missing'}, {'stale'}, {}, {}
-local fresh_ms = tonumber(ARGV[9])
+local missing, stale, refresh = {'missing'}, {'stale'}, {}
 for i, a in ipairs(accounts) do
-  defaults[i] = defaults_at(10 + i)
   if not ready(a, defaults[i]) then
     missing[#missing + 1] = int(i)
   else
     local age = a.la and math.abs(now - a.la)
-    if not age or age > fresh_ms then
+    if not age or age > terms.fresh then
       stale[#stale + 1] = int(i)
       stale[#stale + 1] = a.lv or ''
-    elseif age > fresh_ms / 2 and not (a.lr and math.abs(now - a.lr) < fresh_ms / 4) then
+    elseif age > terms.fresh / 2 and not (a.lr and math.abs(now - a.lr) < terms.fresh / 4) then
       refresh[#refresh + 1] = i
     end
   end
@@ -44,7 +42,7 @@ if #missing > 1 then return missing end
 if #stale > 1 then return stale end
 
 local backlog = redis.call('XLEN', KEYS[3])
-if backlog > tonumber(ARGV[10]) then return {'backlog', int(backlog)} end
+if backlog > terms.cap then return {'backlog', int(backlog)} end
 
 -- Among several limits without room the one that resets last is told, a blocked one (limit 0) before all.
 local worst
@@ -91,8 +89,8 @@ for i, a in ipairs(accounts) do
   add(a.key, 'h', amount)
   generations[i] = a.g
 end
-redis.call('HSET', KEYS[1], 'st', 'open', 'amt', amount, 'left', amount, 'dl', int(now + ttl), 'e', run, 'pol', ARGV[6],
-  'acc', ARGV[7], 'g', table.concat(generations, ','), 'p', ARGV[8])
+redis.call('HSET', KEYS[1], 'st', 'open', 'amt', amount, 'left', amount, 'dl', int(now + ttl), 'e', run, 'pol', terms.policy,
+  'acc', who, 'g', table.concat(generations, ','), 'p', ARGV[6])
 redis.call('PEXPIRE', KEYS[1], int(ttl + KEPT_MS))
 redis.call('ZADD', KEYS[2], int(now + ttl), id)
 return reply

@@ -1,14 +1,15 @@
 -- End one hold that is past its deadline, by the policy that it was made with.
 --
 -- KEYS  1 hold, 2 deadlines, 3 journal, 4.. accounts
--- ARGV  1 now in ms ('' = the server's TIME), 2 windows, 3 hold id
+-- ARGV  1 now in ms ('' = the server's TIME), 2 terms
 -- reply expired, journal id, time, amount, payload   released, amount   none   due, deadline   clock, now
 
-local run, now, windows = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2])
+local run, now, windows = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2]).windows
+local id = id_of(KEYS[1])
 local hold = redis.call('HMGET', KEYS[1], 'st', 'left', 'e', 'g', 'dl', 'pol', 'p')
 
 if hold[1] ~= 'open' or hold[3] ~= run then
-  redis.call('ZREM', KEYS[2], ARGV[3])
+  redis.call('ZREM', KEYS[2], id)
   return {'none'}
 end
 if tonumber(hold[5]) > now then return {'due', hold[5]} end
@@ -17,7 +18,7 @@ local accounts = load_all(4, run)
 local left = hold[2]
 if hold[6] == 'release' or tonumber(left) == 0 then
   unhold(accounts, split(hold[4]), left)
-  close(KEYS[1], KEYS[2], ARGV[3])
+  close(KEYS[1], KEYS[2], id)
   return {'released', left}
 end
 
@@ -32,5 +33,5 @@ for _, a in ipairs(accounts) do
 end
 redis.call('HSET', KEYS[1], 'st', 'expired', 'left', '0', 'x', left)
 redis.call('PEXPIRE', KEYS[1], KEPT_MS)
-redis.call('ZREM', KEYS[2], ARGV[3])
-return {'expired', journal(KEYS[3], 'expired:' .. ARGV[3], left, 'expired', t, ARGV[3], hold[7]), int(t), left, hold[7]}
+redis.call('ZREM', KEYS[2], id)
+return {'expired', journal(KEYS[3], 'expired:' .. id, left, 'expired', t, id, hold[7]), int(t), left, hold[7]}
