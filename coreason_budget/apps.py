@@ -14,7 +14,8 @@ class CoreasonBudgetConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect what reacts to saved rows and to requests."""
-        from . import receivers
+        """Register the checks and connect what reacts to saved rows and to requests."""
+        from . import checks, receivers
 
+        checks.connect()
         receivers.connect()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .conf import BudgetConfig
 
-__all__ = ["configure", "debug_is_on", "logger"]
+__all__ = ["configure", "debug_is_on", "logger", "write_no_file"]
 
 NAME: Final = "coreason_budget"
 
@@ -31,6 +31,7 @@ logger = _loguru.bind(coreason_budget=True)
 _standard = logging.getLogger(NAME)
 _lock = threading.Lock()
 _sinks: dict[str, int] = {}
+_writes_file = True
 
 
 def configure(config: BudgetConfig, *, to_file: bool = True) -> None:
@@ -39,8 +40,18 @@ def configure(config: BudgetConfig, *, to_file: bool = True) -> None:
         if "standard" not in _sinks:
             _sinks["standard"] = _loguru.add(_forward, level="DEBUG", filter=_is_ours, format="{message}")
         path = config.log_path
-        if to_file and path and path not in _sinks:
+        if to_file and _writes_file and path and path not in _sinks:
             _sinks[path] = _add_file(path)
+
+
+def write_no_file() -> None:
+    """
+    Have this process log to the standard logger only; for management commands.
+
+    A command that root runs would create a file that the workers cannot write.
+    """
+    global _writes_file  # noqa: PLW0603 - what kind of process this is
+    _writes_file = False
 
 
 def debug_is_on() -> bool:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from uuid import UUID
 
-__all__ = ["ANONYMOUS", "GLOBAL", "MAX_ID_LENGTH", "Scope", "Subject", "clean_id", "subjects_of"]
+__all__ = ["ANONYMOUS", "GLOBAL", "MAX_ID_LENGTH", "Scope", "Subject", "clean_id", "subject_of_key", "subjects_of"]
 
 MAX_ID_LENGTH: Final = 200
 
@@ -84,6 +84,15 @@ def subjects_of(user_id: object, project_id: object = None) -> tuple[Subject, ..
     if project_id is None:
         return (user, GLOBAL)
     return (user, Subject(Scope.PROJECT, _project(project_id)), GLOBAL)
+
+
+def subject_of_key(key: str) -> Subject:
+    """Return the subject whose ``key`` this is. Raise ValueError for text that is no subject's key."""
+    scope, _, quoted = key.partition(":")
+    subject = Subject(Scope(scope), unquote(quoted, errors="strict"))
+    if subject.key != key:
+        raise ValueError(f"{key!r} is no key of a subject.")
+    return subject
 
 
 def _project(project_id: object) -> str:

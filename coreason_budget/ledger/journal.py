@@ -161,8 +161,14 @@ class Journal:
 
     # draining --------------------------------------------------------------------------------------------------------
 
-    def drain(self, older_than: float = 0.0, until: str = "+") -> Operation[int]:
-        """Write journal entries older than that many seconds, whoever made them. Return how many were written."""
+    def drain(
+        self, older_than: float = 0.0, until: str = "+", progress: Callable[[int], object] | None = None
+    ) -> Operation[int]:
+        """
+        Write journal entries older than that many seconds, whoever made them. Return how many were written.
+
+        ``progress`` is told after each batch how many it has been so far.
+        """
         if older_than:
             seconds, _ = yield Command(("TIME",))
             until = str(int(seconds) * 1000 - round(older_than * 1000))
@@ -173,6 +179,8 @@ class Journal:
             if bookings:
                 yield Query(lambda batch=bookings: self.write(batch))  # type: ignore[misc]
                 drained += sum(booking.journal_id not in self._aside for booking in bookings)
+                if progress is not None:
+                    progress(drained)
             if len(entries) < PAGE:
                 return drained
             start = f"({entries[-1][0]}"
@@ -202,10 +210,11 @@ class Journal:
 
     # rebuilding ------------------------------------------------------------------------------------------------------
 
-    def rebuild(self, subject: Subject, mode: str = "open") -> Operation[Drift]:
+    def rebuild(self, subject: Subject, mode: str = "open", every: float | None = None) -> Operation[Drift]:
         """
         Open an account from the database and the journal, or with mode ``verify`` prove an open one.
 
+        An account that was verified less than ``every`` seconds ago (default VERIFY_EVERY) is left alone by ``verify``.
         Others may rebuild it at the same time and traffic goes on; the first to end wins.
         Raise BudgetUnavailableError if Redis or the database does not answer.
         """
@@ -222,7 +231,7 @@ class Journal:
                 nonce,
                 floor,
                 "force" if mode == "open" and waited >= COURTESY_SECONDS else mode,
-                round(ledger.config.verify_every * 1000) if mode == "verify" else 0,
+                round((ledger.config.verify_every if every is None else every) * 1000),
                 defaults_text(ledger.limits.defaults(subject)),
             )
             if reply[0] in {"done", "fresh"}:
