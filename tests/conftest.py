@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import fakeredis
+import hypothesis
 import pytest
 from redis import Redis
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from pytest_django import Settings
 
 CI = os.environ.get("CI", "").lower() in {"1", "true"}
+
+hypothesis.settings.register_profile("coreason_budget", deadline=None, derandomize=CI, print_blob=True)
+hypothesis.settings.load_profile("coreason_budget")
 
 
 # What is skipped is said aloud, and on CI it is an error.
