@@ -141,8 +141,9 @@ local function ready(a, defaults)
   return true
 end
 
+-- An account without any limit has no window; it lives as long as one with a daily limit.
 local function keep(a, windows)
-  local last = 0
+  local last = windows.d[7]
   for _, p in ipairs(PERIODS) do
     if a[p.w] and windows[p.code][7] > last then last = windows[p.code][7] end
   end
