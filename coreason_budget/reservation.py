@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from .exceptions import HoldClosedError
 from .money import to_usd
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Reservation:
         return to_usd(self._made().amount)
 
     def __enter__(self) -> Self:
-        if self._hold is None:
+        if self._must_be_made():
             self._hold = self._manager.drive(self._reserve())
         return self
 
@@ -87,7 +88,7 @@ class Reservation:
         self.release()
 
     async def __aenter__(self) -> Self:
-        if self._hold is None:
+        if self._must_be_made():
             self._hold = await self._manager.adrive(self._reserve())
         return self
 
@@ -151,6 +152,8 @@ class Reservation:
     def _charge(self, spend: Spend, *, final: bool) -> Operation[Receipt]:
         hold = self._made()
         receipt = yield from self._manager.guard.charge(hold.deposit, spend, hold=hold, final=final)
+        if final and not receipt.first:  # a repeated charge answers as before and leaves this hold open
+            yield from self._end()
         self._ended = self._ended or final
         return receipt
 
@@ -158,6 +161,11 @@ class Reservation:
         if self._hold is not None and not self._ended:
             self._ended = True
             yield from self._manager.guard.release(self._hold)
+
+    def _must_be_made(self) -> bool:
+        if self._ended:
+            raise HoldClosedError(f"The reservation {self.id} has ended; make a new one for another call.")
+        return self._hold is None
 
     def _made(self) -> Hold:
         if self._hold is None:
