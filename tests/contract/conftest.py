@@ -1,0 +1,46 @@
+"""Managers on every store, with a clock that the test sets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from coreason_budget import BudgetConfig, BudgetManager, service
+
+from .tools import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Backend
+
+    from .tools import Make
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def make(backend: Backend, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Make a manager: ``make(daily_user_limit_usd="1")``. The first one is the project's, as the receivers see it."""
+    made: list[BudgetManager] = []
+
+    def make_one(*, own_clock: bool = True, **settings: Any) -> BudgetManager:
+        manager = BudgetManager(BudgetConfig(**settings), clock=clock if own_clock else None)
+        if not made:
+            monkeypatch.setattr(service, "_manager", manager)
+        made.append(manager)
+        return manager
+
+    yield make_one
+    for manager in made:
+        manager.close_sync()
+
+
+@pytest.fixture
+def budget(make: Make) -> BudgetManager:
+    """Return a manager with a dollar a day for users, three for projects and a hundred for all."""
+    return make(daily_user_limit_usd="1", daily_project_limit_usd="3", daily_global_limit_usd="100")
