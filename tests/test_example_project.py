@@ -421,6 +421,14 @@ def test_the_demo_refuses_a_trace_that_is_none(tmp_path):
     assert "CommandError: nowhere.csv cannot be read" in run.stderr
 
 
+def test_a_second_demo_on_the_same_data_is_refused(tmp_path):
+    with (tmp_path / "demo.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        run = manage("demo", cwd=tmp_path, EXAMPLE_DATA_DIR=str(tmp_path))
+    assert run.returncode == 1
+    assert "CommandError: Another demo is running" in run.stderr
+
+
 def test_a_redis_that_cannot_be_reached_is_a_clear_error(tmp_path):
     data = tmp_path / "data"
     run = manage("demo", cwd=tmp_path, EXAMPLE_DATA_DIR=str(data), REDIS_URL="redis://127.0.0.1:1/0")

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from loguru import logger
@@ -17,6 +18,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # it has no annotations
 from coreason_budget import BudgetUnavailableError, service
 
 from ... import report
+from ...alone import AlreadyRunningError, alone
 from ...calls import Call, Outcome, load_litellm
 from ...crowd import send_all
 from ...reset import forget_everything
@@ -48,9 +50,12 @@ class Command(BaseCommand):
         """Run the demo. Raise CommandError if the books do not balance."""
         sizes = self._read_traffic(options)
         _quiet_loguru()
-        call_command("migrate", verbosity=0, interactive=False)
         try:
-            self._run(sizes, options)
+            with alone(Path(settings.DATABASES["default"]["NAME"]).with_name("demo.lock")):
+                call_command("migrate", verbosity=0, interactive=False)
+                self._run(sizes, options)
+        except AlreadyRunningError as error:
+            raise CommandError(str(error)) from error
         except (BudgetUnavailableError, RedisError) as error:
             raise CommandError(f"The budgets cannot be checked: {error}") from error
         except KeyboardInterrupt:
