@@ -66,10 +66,7 @@ for i, a in ipairs(accounts) do
   if a.mine then
     for _, p in ipairs(PERIODS) do
       if a[p.w] then
-        local before = a[p.s] or '0'
-        add(a.key, p.s, cost)
-        local after = before + cost
-        a[p.s] = math.abs(after) < EXACT and int(after) or redis.call('HGET', a.key, p.s)
+        local before, after = spend(a, p, cost)
         local cap = a.open and a[p.o] == '1' and tonumber(limit(a, p, defaults[i]) or 0) or 0
         if cap > 0 and before * 100 < cap * top and after * 100 >= cap * bottom then
           local crossed = {}

@@ -167,9 +167,18 @@ local function roll(a, windows, t)
   if moved then keep(a, windows) end
 end
 
+-- Add to what an account has spent in a period; return it before and after.
+local function spend(a, p, amount)
+  local before = a[p.s] or '0'
+  add(a.key, p.s, amount)
+  local after = before + amount
+  a[p.s] = math.abs(after) < EXACT and int(after) or redis.call('HGET', a.key, p.s)
+  return before, after
+end
+
 local function book(a, amount)
   for _, p in ipairs(PERIODS) do
-    if a[p.w] then add(a.key, p.s, amount) end
+    if a[p.w] then spend(a, p, amount) end
   end
 end
 
