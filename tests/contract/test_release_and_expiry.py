@@ -1,0 +1,340 @@
+"""Giving a hold back, keeping it alive, and what becomes of one that nobody settles."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from coreason_budget import BudgetExceededError, HoldClosedError
+from coreason_budget.models import SpendRecord
+
+from .tools import booked, dump, held, records, spent, sweep
+
+if TYPE_CHECKING:
+    from coreason_budget import BudgetManager
+    from tests.conftest import Backend, Driver
+
+    from .tools import Clock, Make
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def releasing(make: Make) -> BudgetManager:
+    """Return a manager that gives expired holds back."""
+    return make(daily_user_limit_usd="1", expired_holds="release")
+
+
+def test_a_release_gives_back_what_is_left_once(driver: Driver, budget: BudgetManager, backend: Backend) -> None:
+    other = driver(budget, "reserve", "ann", "apollo", amount="0.3")
+    hold = driver(budget, "reserve", "ann", "apollo", amount="0.5")
+    driver(hold, "release")
+    assert [f"{item.held:f}" for item in driver(budget, "status", "ann", "apollo")] == ["0.3", "0.3", "0.3"]
+    before = dump(backend)
+
+    driver(hold, "release")
+
+    assert dump(backend) == before
+    driver(other, "release")
+    assert held(driver, budget, "ann") == "0"
+
+
+def test_a_second_release_of_the_same_hold_changes_nothing(
+    driver: Driver, budget: BudgetManager, backend: Backend
+) -> None:
+    driver(budget, "reserve", "ann", amount="0.3")
+    hold = driver(budget, "reserve", "ann", amount="0.5")
+    made = hold._made()
+    assert budget.ledger.run(budget.ledger.release(made.id, made.deposit, made.bearer())) is True
+    before = dump(backend)
+
+    assert budget.ledger.run(budget.ledger.release(made.id, made.deposit, made.bearer())) is False
+
+    assert dump(backend) == before
+
+
+def test_a_reserve_that_arrives_after_its_release_does_not_come_alive(driver: Driver, budget: BudgetManager) -> None:
+    other = driver(budget, "reserve", "ann", amount="0.1")._made()
+    ledger = budget.ledger
+    assert ledger.run(ledger.release("late", other.deposit, other.bearer())) is False
+
+    with pytest.raises(HoldClosedError, match="late"):
+        ledger.run(ledger.reserve("late", other.deposit, 5, 1000, other.bearer()))
+
+    assert held(driver, budget, "ann") == "0.1"
+
+
+def test_a_repeated_reserve_gets_the_first_answer_or_a_conflict(driver: Driver, budget: BudgetManager) -> None:
+    ledger = budget.ledger
+    made = driver(budget, "reserve", "ann", amount="0.1")._made()
+    bob = driver(budget, "reserve", "bob", amount="0.1")._made()
+
+    again = ledger.run(ledger.reserve(made.id, made.deposit, made.amount, 1000, made.bearer()))
+
+    assert again.deadline == ledger.now() + 600_000  # the first one
+    with pytest.raises(ValueError, match="another amount or account"):
+        ledger.run(ledger.reserve(made.id, made.deposit, made.amount + 1, 1000, made.bearer()))
+    with pytest.raises(ValueError, match="another amount or account"):
+        ledger.run(ledger.reserve(made.id, bob.deposit, made.amount, 1000, bob.bearer()))
+    assert held(driver, budget, "ann") == "0.1"
+
+
+def test_a_hold_is_swept_at_its_deadline_and_not_before(driver: Driver, budget: BudgetManager, clock: Clock) -> None:
+    driver(budget, "reserve", "ann", "apollo", amount="0.5", ttl=60)
+    clock.move(milliseconds=59_999)
+    assert sweep(budget) == []
+
+    clock.move(milliseconds=1)
+
+    assert sweep(budget) == ["0.5"]
+    assert sweep(budget) == []
+    assert [(item.spent, item.held) for item in driver(budget, "status", "ann", "apollo")] == [(Decimal("0.5"), 0)] * 3
+    record = SpendRecord.objects.get()
+    assert (record.kind, record.cost_nanos, record.user_id, record.project_id) == (
+        "expired",
+        500_000_000,
+        "ann",
+        "apollo",
+    )
+
+
+def test_the_ttl_comes_from_the_settings(driver: Driver, make: Make, clock: Clock) -> None:
+    budget = make(hold_ttl=90)
+    driver(budget, "reserve", "ann", amount="0.5")
+    clock.move(seconds=89)
+    assert sweep(budget) == []
+
+    clock.move(seconds=1)
+
+    assert sweep(budget) == ["0.5"]
+
+
+def test_only_what_is_left_of_a_dead_hold_is_booked(driver: Driver, budget: BudgetManager, clock: Clock) -> None:
+    hold = driver(budget, "reserve", "ann", amount="0.5", ttl=60)
+    driver(hold, "charge", cost="0.2")
+    used_up = driver(budget, "reserve", "ann", amount="0.1", ttl=60)
+    driver(used_up, "charge", cost="0.1")
+    clock.move(minutes=2)
+
+    assert sweep(budget) == ["0.3"]
+
+    assert (spent(driver, budget, "ann"), held(driver, budget, "ann"), booked()) == ("0.6", "0", "0.6")
+
+
+def test_the_release_policy_gives_a_dead_hold_back(driver: Driver, releasing: BudgetManager, clock: Clock) -> None:
+    driver(releasing, "reserve", "ann", amount="0.5", ttl=60)
+    clock.move(seconds=60)
+
+    assert sweep(releasing) == []
+
+    assert (spent(driver, releasing, "ann"), held(driver, releasing, "ann"), records()) == ("0", "0", [])
+
+
+def test_the_policy_is_that_of_the_hold(driver: Driver, releasing: BudgetManager, make: Make, clock: Clock) -> None:
+    charging = make(daily_user_limit_usd="1")
+    driver(releasing, "reserve", "ann", amount="0.5", ttl=60)
+    driver(charging, "reserve", "bob", amount="0.4", ttl=60)
+    clock.move(seconds=60)
+
+    assert sweep(releasing) == ["0.4"]
+
+    assert (spent(driver, charging, "ann"), spent(driver, charging, "bob")) == ("0", "0.4")
+
+
+def test_a_refused_reserve_sweeps_before_it_says_no(driver: Driver, releasing: BudgetManager, clock: Clock) -> None:
+    driver(releasing, "reserve", "ann", amount="1", ttl=60)
+    with pytest.raises(BudgetExceededError):
+        driver(releasing, "reserve", "ann", amount="0.5")
+    clock.move(seconds=60)
+
+    driver(releasing, "reserve", "ann", amount="0.5")
+
+    assert held(driver, releasing, "ann") == "0.5"
+
+
+def test_a_dead_hold_that_will_be_charged_makes_no_room(driver: Driver, budget: BudgetManager, clock: Clock) -> None:
+    driver(budget, "reserve", "ann", amount="1", ttl=60)
+    clock.move(seconds=60)
+
+    with pytest.raises(BudgetExceededError) as refused:
+        driver(budget, "reserve", "ann", amount="0.5")
+
+    assert (refused.value.spent, refused.value.held) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("cost", "final", "total", "booked_as"),
+    [
+        ("0.2", True, "0.2", [("expired", "0.5"), ("refund", "-0.5"), ("charge", "0.2")]),
+        ("0.7", True, "0.7", [("expired", "0.5"), ("refund", "-0.5"), ("charge", "0.7")]),
+        ("0.2", False, "0.5", [("expired", "0.5"), ("refund", "-0.2"), ("charge", "0.2")]),
+        ("0.7", False, "0.7", [("expired", "0.5"), ("refund", "-0.5"), ("charge", "0.7")]),
+        ("0", True, "0", [("expired", "0.5"), ("refund", "-0.5"), ("charge", "0")]),
+        ("0", False, "0.5", [("expired", "0.5"), ("charge", "0")]),
+    ],
+)
+def test_a_late_charge_pays_once(
+    driver: Driver,
+    budget: BudgetManager,
+    clock: Clock,
+    cost: str,
+    *,
+    final: bool,
+    total: str,
+    booked_as: list[tuple[str, str]],
+) -> None:
+    hold = driver(budget, "reserve", "ann", amount="0.5", ttl=60)
+    clock.move(seconds=60)
+    sweep(budget)
+
+    receipt = driver(hold, "charge", cost=cost, final=final, charge_id="late")
+
+    assert f"{receipt.status[0].spent:f}" == total
+    assert (spent(driver, budget, "ann"), held(driver, budget, "ann"), booked()) == (total, "0", total)
+    assert records() == booked_as
+
+
+def test_late_charges_never_take_back_more_than_was_booked(driver: Driver, budget: BudgetManager, clock: Clock) -> None:
+    hold = driver(budget, "reserve", "ann", amount="0.5", ttl=60)
+    clock.move(seconds=60)
+    sweep(budget)
+
+    for cost in ("0.3", "0.3", "0.3"):
+        driver(hold, "charge", cost=cost)
+    driver(hold, "release")
+
+    assert (spent(driver, budget, "ann"), booked()) == ("0.9", "0.9")
+    assert records(kind="refund") == [("refund", "-0.3"), ("refund", "-0.2")]
+
+
+def test_a_repeated_late_charge_refunds_once(driver: Driver, budget: BudgetManager, clock: Clock) -> None:
+    hold = driver(budget, "reserve", "ann", amount="0.5", ttl=60)
+    clock.move(seconds=60)
+    sweep(budget)
+
+    assert driver(hold, "charge", cost="0.2", charge_id="late").first is True
+    assert driver(hold, "charge", cost="0.2", charge_id="late").first is False
+
+    assert (spent(driver, budget, "ann"), booked()) == ("0.5", "0.5")
+
+
+def test_a_late_release_refunds_once(driver: Driver, budget: BudgetManager, clock: Clock) -> None:
+    hold = driver(budget, "reserve", "ann", "apollo", amount="0.5", ttl=60)
+    clock.move(seconds=60)
+    sweep(budget)
+    made = hold._made()
+
+    driver(hold, "release")
+
+    assert records() == [("expired", "0.5"), ("refund", "-0.5")]
+    assert [item.spent for item in driver(budget, "status", "ann", "apollo")] == [0, 0, 0]
+    assert budget.ledger.run(budget.ledger.release(made.id, made.deposit, made.bearer())) is False
+    assert (spent(driver, budget, "ann"), booked()) == ("0", "0")
+
+
+def test_a_refund_of_yesterday_belongs_to_the_day_it_is_booked(
+    driver: Driver, budget: BudgetManager, clock: Clock
+) -> None:
+    hold = driver(budget, "reserve", "ann", amount="0.5", ttl=60)
+    clock.move(seconds=60)
+    sweep(budget)
+    clock.set("2030-03-14T01:00:00+00:00")
+
+    driver(hold, "charge", cost="0.4", final=True)
+
+    assert (spent(driver, budget, "ann"), booked()) == ("-0.1", "0.4")
+
+
+def test_extend_keeps_a_hold_alive(driver: Driver, budget: BudgetManager, clock: Clock) -> None:
+    hold = driver(budget, "reserve", "ann", amount="0.5", ttl=60)
+    clock.move(seconds=59)
+    driver(hold, "extend", 60)
+    clock.move(milliseconds=59_999)
+    assert sweep(budget) == []
+
+    clock.move(milliseconds=1)
+
+    assert sweep(budget) == ["0.5"]
+
+
+def test_extend_saves_a_hold_that_is_due_and_not_swept(driver: Driver, budget: BudgetManager, clock: Clock) -> None:
+    hold = driver(budget, "reserve", "ann", amount="0.5", ttl=60)
+    clock.move(minutes=5)
+
+    driver(hold, "extend")
+
+    assert sweep(budget) == []
+    assert held(driver, budget, "ann") == "0.5"
+    clock.move(seconds=600)
+    assert sweep(budget) == ["0.5"]
+
+
+@pytest.mark.parametrize("end", ["release", "final charge", "sweep"])
+def test_a_hold_that_has_ended_cannot_be_extended(
+    driver: Driver, budget: BudgetManager, backend: Backend, clock: Clock, end: str
+) -> None:
+    hold = driver(budget, "reserve", "ann", amount="0.5", ttl=60)
+    if end == "release":
+        driver(hold, "release")
+    elif end == "final charge":
+        driver(hold, "charge", cost="0.1", final=True)
+    else:
+        clock.move(seconds=60)
+        sweep(budget)
+    before = dump(backend)
+
+    with pytest.raises(HoldClosedError, match="cannot be extended"):
+        driver(hold, "extend", 60)
+
+    assert dump(backend) == before
+
+
+def test_extend_brings_a_hold_back_into_an_account_that_was_lost(
+    driver: Driver, budget: BudgetManager, backend: Backend
+) -> None:
+    hold = driver(budget, "reserve", "ann", amount="0.5", ttl=60)
+    with backend.client() as client:
+        client.delete("{coreason-budget}:a:user:ann")
+    assert held(driver, budget, "ann") == "0"
+
+    driver(hold, "extend", 60)
+
+    assert held(driver, budget, "ann") == "0.5"
+    assert held(driver, budget, "ann", scope="global") == "0.5"
+    driver(hold, "extend", 60)
+    assert held(driver, budget, "ann") == "0.5"
+    driver(hold, "release")
+    assert (held(driver, budget, "ann"), held(driver, budget, "ann", scope="global")) == ("0", "0")
+
+
+def test_a_hold_of_a_lost_account_takes_nothing_from_the_new_one(
+    driver: Driver, budget: BudgetManager, backend: Backend
+) -> None:
+    old = driver(budget, "reserve", "ann", amount="0.5")
+    with backend.client() as client:
+        client.delete("{coreason-budget}:a:user:ann")
+    driver(budget, "reserve", "ann", amount="0.2")
+
+    driver(old, "charge", cost="0.1", final=True)
+
+    assert (spent(driver, budget, "ann"), held(driver, budget, "ann")) == ("0.1", "0.2")
+    assert held(driver, budget, "ann", scope="global") == "0.2"
+
+
+def test_a_leaked_hold_drops_out_after_two_generations(
+    driver: Driver, budget: BudgetManager, backend: Backend, clock: Clock
+) -> None:
+    leaked = driver(budget, "reserve", "ann", amount="0.5")
+    with backend.client() as client:
+        client.delete(f"{{coreason-budget}}:r:{leaked.id}")
+    verify = budget.ledger.journal.rebuild
+
+    (subject, *_) = leaked._made().deposit.subjects
+    for _ in range(2):
+        assert held(driver, budget, "ann") == "0.5"
+        clock.move(days=2, milliseconds=1)
+        assert budget.ledger.run(verify(subject, "verify")).rebuilt is True
+
+    assert held(driver, budget, "ann") == "0"
