@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from threading import Lock
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..conf import BudgetConfig
 from ..exceptions import UnknownModelError
@@ -17,6 +15,10 @@ from .prices import PriceRow, read_price_overrides
 from .responses import model_names, read_usage
 from .tokens import count_messages
 from .usage import TokenUsage, token_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from decimal import Decimal
 
 __all__ = ["MAX_AFFORDABLE_TOKENS", "PricedCall", "PricingEngine"]
 
@@ -66,7 +68,7 @@ class PricingEngine:
         self._fresh_until: float | None = None
         self._generation = 0
 
-    def calculate(
+    def calculate(  # noqa: PLR0913  # every kind of token has its own price
         self,
         model: str,
         input_tokens: int,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Mapping
 from decimal import Decimal
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..exceptions import UnknownModelError
-from .usage import TokenUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .usage import TokenUsage
 
 __all__ = ["litellm_cost", "load_litellm"]
 
@@ -62,7 +65,12 @@ def litellm_cost(model: str, usage: TokenUsage) -> Decimal:
     try:
         priced = litellm.get_model_info(model=key, custom_llm_provider=provider)["key"]
         costs = litellm.cost_per_token(
-            model=key, custom_llm_provider=provider, usage_object=_litellm_usage(usage), **options
+            model=key,
+            custom_llm_provider=provider,
+            prompt_tokens=usage.input_tokens,  # older releases price some providers by these two
+            completion_tokens=usage.output_tokens,
+            usage_object=_litellm_usage(usage),
+            **options,
         )
     except Exception as error:  # litellm raises bare Exceptions; whatever it is, there is no price
         raise UnknownModelError(f"litellm cannot price it ({error!r:.200})") from error

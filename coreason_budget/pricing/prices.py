@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation, localcontext
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..exceptions import BudgetConfigurationError
 from ..money import MAX_USD
-from .usage import TokenUsage
+
+if TYPE_CHECKING:
+    from .usage import TokenUsage
 
 __all__ = ["PriceRow", "read_price_overrides", "read_price_rows"]
 
