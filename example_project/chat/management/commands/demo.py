@@ -51,7 +51,7 @@ class Command(BaseCommand):
         sizes = self._read_traffic(options)
         _quiet_loguru()
         try:
-            with alone(Path(settings.DATABASES["default"]["NAME"]).with_name("demo.lock")):
+            with alone(Path(str(settings.DATABASES["default"]["NAME"])).with_name("demo.lock")):
                 call_command("migrate", verbosity=0, interactive=False)
                 self._run(sizes, options)
         except AlreadyRunningError as error:
