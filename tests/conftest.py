@@ -30,7 +30,13 @@ if TYPE_CHECKING:
 
 CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
-hypothesis.settings.register_profile("coreason_budget", deadline=None, derandomize=CI, print_blob=True)
+hypothesis.settings.register_profile(
+    "coreason_budget",
+    deadline=None,
+    derandomize=CI,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # that is the machine
+)
 hypothesis.settings.load_profile("coreason_budget")
 
 

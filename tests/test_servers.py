@@ -252,7 +252,7 @@ def test_a_dropped_reply_was_executed(proxy: TcpProxy, client: Redis, direct: Re
 def test_a_silently_dropped_reply_is_a_time_out(proxy: TcpProxy, direct: Redis) -> None:
     proxy.drop_replies(1, matching=b"INCR", silent=True)
 
-    with plain(proxy.url, timeout=0.2) as client, pytest.raises(RedisTimeoutError):
+    with plain(proxy.url, timeout=0.5) as client, pytest.raises(RedisTimeoutError):
         client.incr("n")
 
     assert direct.get("n") == "1"
@@ -311,7 +311,7 @@ def test_a_delay_is_waited_for(proxy: TcpProxy, client: Redis) -> None:
 
 
 def test_a_black_hole_accepts_and_never_answers(proxy: TcpProxy) -> None:
-    with plain(proxy.url, timeout=0.1) as old, plain(proxy.url, timeout=0.1) as new:
+    with plain(proxy.url, timeout=0.5) as old, plain(proxy.url, timeout=0.5) as new:
         old.ping()
         proxy.black_hole()
         for client in (old, new):
