@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
@@ -25,8 +24,14 @@ FOUND: Final = 1
 UNAVAILABLE: Final = 2
 
 
-class _HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
-    """Keeps the lines of the example."""
+class _HelpFormatter(DjangoHelpFormatter):
+    """Wraps text, but leaves an indented line, which is an example, as it is."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(
+            line if line.startswith(" ") else super(_HelpFormatter, self)._fill_text(line, width, indent)
+            for line in text.splitlines()
+        )
 
 
 class BudgetCommand(BaseCommand):

@@ -54,7 +54,7 @@ class Command(BudgetCommand):
         "--follow where there is not always traffic."
     )
     example = (
-        "Example, as a service beside the workers, which leaves them what they are just writing:\n"
+        "Example, as a service that leaves the workers what they are writing just now:\n"
         "  %(prog)s --follow --older-than 30"
     )
 
