@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from . import signals
 from .exceptions import BudgetExceededError, BudgetUnavailableError, Refusal
 from .ledger.housekeeping import Housekeeper
 from .ledger.redis import Charged, Refused
-from .ledger.scripts import AccountView, Charge, Deposit
+from .ledger.scripts import AccountView, Charge, Deposit, PeriodView
 from .ledger.steps import Emit, Operation
 from .log import debug_is_on, logger
 from .money import Amount, to_nanos, to_usd
@@ -24,7 +25,7 @@ from .results import AccountStatus, Receipt
 from .scopes import MAX_ID_LENGTH, Scope, Subject, clean_id, subjects_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from .ledger.redis import RedisLedger
     from .ledger.scripts import Booking
@@ -184,9 +185,9 @@ class BudgetGuard:
         return Receipt(
             charge_id=charge.charge_id,
             cost=to_usd(charge.cost),
-            status=tuple(self._statuses(deposit.subjects, views)),
             first=charged.first,
             counted=charged.answer is not None,
+            show=partial(self._statuses, deposit.subjects, views),
         )
 
     def _report_charge(self, charge: Charge, deposit: Deposit, charged: Charged, receipt: Receipt) -> Operation[None]:
@@ -198,7 +199,7 @@ class BudgetGuard:
         for subject, view in zip(deposit.subjects, charged.answer.accounts, strict=True):
             for period in view.periods:
                 for percent in period.crossed:
-                    status = self._status(subject, view, period.period.value)
+                    status = self._status(subject, view, period)
                     logger.info("{} reached {} % of its limit per {}", subject.label, percent, status.period)
                     yield Emit(signals.budget_threshold_reached, BudgetGuard, {"threshold": percent, "status": status})
 
@@ -220,18 +221,19 @@ class BudgetGuard:
         logger.error("The budget is unavailable ({}): {}", operation, error)
         yield Emit(signals.budget_unavailable, BudgetGuard, {"error": error, "operation": operation})
 
-    def _statuses(self, subjects: tuple[Subject, ...], views: tuple[AccountView, ...]) -> Iterator[AccountStatus]:
-        for subject, view in zip(subjects, views, strict=False):
-            for period in view.periods:
-                yield self._status(subject, view, period.period.value)
+    def _statuses(self, subjects: tuple[Subject, ...], views: tuple[AccountView, ...]) -> tuple[AccountStatus, ...]:
+        return tuple(
+            self._status(subject, view, period)
+            for subject, view in zip(subjects, views, strict=False)
+            for period in view.periods
+        )
 
-    def _status(self, subject: Subject, view: AccountView, period_name: str) -> AccountStatus:
-        period = next(item for item in view.periods if item.period.value == period_name)
+    def _status(self, subject: Subject, view: AccountView, period: PeriodView) -> AccountStatus:
         remaining = None if period.limit is None else max(0, period.limit - period.spent - view.held)
         return AccountStatus(
             scope=subject.scope.value,
             subject=subject.id,
-            period=period_name,
+            period=period.period.value,
             limit=None if period.limit is None else to_usd(period.limit),
             spent=to_usd(period.spent),
             held=to_usd(view.held),

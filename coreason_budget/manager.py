@@ -228,7 +228,9 @@ class BudgetManager:
         price = partial(self.priced, response, cost=cost, model=model, charge_id=charge_id)
         if cost is not None or response is None:
             return price()
-        return await self.ledger.database.acall(price)
+        if not self.pricing.is_fresh:
+            await self.ledger.database.acall(self.pricing.refresh)
+        return await asyncio.to_thread(price)  # the first price imports litellm, which takes seconds
 
     def hold_seconds(self, ttl: object) -> float:
         """Return a ttl in seconds, HOLD_TTL if it is None. Raise TypeError or ValueError."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def window_at(period: Period, instant: datetime, zone: ZoneInfo) -> Window:
     return _window(period, _first_day(period, instant.astimezone(zone).date()), zone)
 
 
+@lru_cache(maxsize=1024)
 def window_named(period: Period, window_id: str, zone: ZoneInfo) -> Window:
     """Return the window with this id. Raise ValueError if the id is no date."""
     return _window(period, date.fromisoformat(window_id), zone)

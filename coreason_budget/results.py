@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from decimal import Decimal
 
@@ -31,18 +33,22 @@ class AccountStatus:
     resets_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Receipt:
     """
     The answer to a charge.
 
-    ``first`` is False if this charge id had been booked before; nothing was booked again then. ``status`` lists the
-    accounts as they were after the charge; it is empty if the ledger did not answer and the charge went straight to the
-    database (``counted`` is False then).
+    ``first`` is False if this charge id had been booked before; nothing was booked again then. ``counted`` is False if
+    the ledger did not answer and the charge went straight to the database.
     """
 
     charge_id: str
     cost: Decimal
-    status: tuple[AccountStatus, ...] = ()
     first: bool = True
     counted: bool = True
+    show: Callable[[], tuple[AccountStatus, ...]] = field(default=tuple, repr=False, compare=False)
+
+    @cached_property
+    def status(self) -> tuple[AccountStatus, ...]:
+        """The accounts as they were after the charge; empty if the ledger did not answer. Worked out when asked for."""
+        return self.show()
