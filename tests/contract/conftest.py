@@ -11,7 +11,9 @@ from coreason_budget import BudgetConfig, BudgetManager, service
 from .tools import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from django.dispatch import Signal
 
     from tests.conftest import Backend
 
@@ -44,3 +46,23 @@ def make(backend: Backend, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Ite
 def budget(make: Make) -> BudgetManager:
     """Return a manager with a dollar a day for users, three for projects and a hundred for all."""
     return make(daily_user_limit_usd="1", daily_project_limit_usd="3", daily_global_limit_usd="100")
+
+
+@pytest.fixture
+def heard() -> Iterator[Callable[[Signal], list[dict[str, Any]]]]:
+    """Listen to a signal: ``heard(spend_recorded)`` is the list of what it has said since."""
+    listening: list[tuple[Signal, Any]] = []
+
+    def listen(signal: Signal) -> list[dict[str, Any]]:
+        said: list[dict[str, Any]] = []
+
+        def receive(**values: Any) -> None:
+            said.append(values)
+
+        signal.connect(receive, weak=False)
+        listening.append((signal, receive))
+        return said
+
+    yield listen
+    for signal, receive in listening:
+        signal.disconnect(receive)
