@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from django.core.signals import request_finished, request_started
-from django.db import router, transaction
+from django.db import connections, router, transaction
 from django.db.models.signals import post_delete, post_save
 
 from . import service
 from .exceptions import BudgetError
+from .ledger import isolation
 from .ledger.database import in_request
 from .log import logger
 
 if TYPE_CHECKING:
-    from .models import BudgetLimit
+    from collections.abc import Callable
+
+    from .models import BudgetLimit, ModelPrice
     from .scopes import Subject
 
 __all__ = ["connect"]
@@ -38,7 +41,7 @@ def connect() -> None:
 def push_limits(sender: type[BudgetLimit], instance: BudgetLimit, using: str | None = None, **_: Any) -> None:
     """Have the next call in every process obey a changed limit, once its transaction is committed."""
     alias = using or router.db_for_write(sender, instance=instance)
-    transaction.on_commit(partial(_push, instance.subject), using=alias, robust=True)
+    _on_commit(partial(_push, instance.subject), alias)
 
 
 def _push(subject: Subject) -> None:
@@ -51,13 +54,19 @@ def _push(subject: Subject) -> None:
         )
 
 
-def forget_prices(**_: Any) -> None:
+def forget_prices(sender: type[ModelPrice], instance: ModelPrice, using: str | None = None, **_: Any) -> None:
     """Have the next price be read afresh in this process; others see the change within LIMITS_TTL."""
-    transaction.on_commit(_forget_prices, robust=True)
+    _on_commit(_forget_prices, using or router.db_for_write(sender, instance=instance))
 
 
 def _forget_prices() -> None:
     service.pricing().forget()
+
+
+def _on_commit(work: Callable[[], None], alias: str) -> None:
+    if isolation.current() is not None and isolation.is_in_test_case(connections[alias]):
+        work()  # the transaction of a TestCase is never committed, and its test sees what it saved at once
+    transaction.on_commit(work, using=alias, robust=True)
 
 
 def _enter_request(**_: Any) -> None:

@@ -1,21 +1,18 @@
 """
 The one place where the ledger's database work is done: on threads with autocommit connections of their own.
 
-So neither ``ATOMIC_REQUESTS`` nor an ``atomic()`` block of the caller can roll a charge back or hide a row from a rebuild.
-Where the work must see the caller's own connection (in a Django ``TestCase``, on an in-memory SQLite database) it runs
-on that connection instead.
+So neither ``ATOMIC_REQUESTS`` nor an ``atomic()`` block of the caller can roll a charge back or hide a row from a
+rebuild. Where the work must see the caller's own connection (in a Django ``TestCase``, on an in-memory SQLite database)
+it runs on that connection instead.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
-import threading
 import weakref
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -25,23 +22,30 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections, router
 
 from ..exceptions import BudgetUnavailableError
 from ..log import logger
+from . import isolation
 from .lane import Lane, LaneFullError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
     from django.db.backends.base.base import BaseDatabaseWrapper
 
     from ..conf import BudgetConfig
 
-__all__ = ["Database", "deferred_writes", "in_request"]
+__all__ = ["Database", "deferred_writes", "flush_all", "in_request", "loop_is_running"]
 
 T = TypeVar("T")
 
 WRITES: Final = 10_000
 QUERIES: Final = 10_000
 FLUSH_AT_EXIT_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 3.0
+QUIET_SECONDS: Final = 10.0
 
 in_request: ContextVar[bool] = ContextVar("coreason_budget_in_request", default=False)
 _deferred: ContextVar[bool] = ContextVar("coreason_budget_deferred_writes", default=False)
+_all: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
 @contextmanager
@@ -52,6 +56,19 @@ def deferred_writes() -> Iterator[None]:
         yield
     finally:
         _deferred.reset(token)
+
+
+def flush_all(timeout: float) -> bool:
+    """Wait until all managers of this process have done their queued work, at most that many seconds."""
+    deadline = monotonic() + timeout
+    flushed = [database.flush(max(0.0, deadline - monotonic())) for database in list(_all)]
+    return all(flushed)
+
+
+@atexit.register
+def _flush_at_exit() -> None:
+    # threading's own exit hook comes first and does not wait for daemon threads; they still run in atexit handlers.
+    flush_all(FLUSH_AT_EXIT_SECONDS)
 
 
 class Database:
@@ -65,13 +82,10 @@ class Database:
     def __init__(self, config: BudgetConfig) -> None:
         self._work = config.database_work
         self._timeout = config.database_timeout
-        self._queries = self._lane("queries", QUERIES)
-        self._writes = self._lane("writes", WRITES)
+        self._queries = Lane("queries", QUERIES, prepare=self._prepare, tidy=_tidy, end=_close_connections)
+        self._writes = Lane("writes", WRITES, prepare=self._prepare, tidy=_tidy, end=_close_connections)
         self._last_error = float("-inf")
-        _flush_at_exit(self)
-
-    def _lane(self, name: str, size: int) -> Lane:
-        return Lane(name, size, prepare=_prepare_connections, tidy=_tidy_connections, idle=connections.close_all)
+        _all.add(self)
 
     @property
     def alias(self) -> str:
@@ -86,55 +100,59 @@ class Database:
 
         Raise BudgetUnavailableError if the database fails or does not answer in time.
         """
-        if self._queries.is_own_thread() or self._writes.is_own_thread():
+        if self._is_own_thread():
             return _translated(work)
-        if not self._is_inline():
-            return self._wait(self._submit(self._queries, work))
-        if _loop_is_running():
-            return self._wait(self._submit(self._queries, _lending(self._connection(), work)))
-        return _translated(work)
+        connection = self._inline_connection()
+        if connection is None:
+            return self._wait(self._submit(work))
+        if connection is self._connection() and not loop_is_running():
+            return _translated(work)
+        return self._wait(self._submit(_lending(connection, work)))
 
     async def acall(self, work: Callable[[], T]) -> T:
         """Do work and return its result, never on the event loop's thread. See call()."""
         if not self._may_be_inline():
-            return await self._await(self._submit(self._queries, work))
-        if self._is_inline() and self._connection().connection is not None:
-            return await self._await(self._submit(self._queries, _lending(self._connection(), work)))
+            return await self._await(self._submit(work))
+        connection = self._connection()
+        if connection.connection is not None and self._inline_connection() is connection:
+            return await self._await(self._submit(_lending(connection, work)))
+        # The connection may be that of the thread on which asgiref runs what is not asynchronous.
         result: T = await sync_to_async(self.call, thread_sensitive=True)(work)
         return result
 
     def write(self, work: Callable[[], Any]) -> None:
-        """Do work later, in order; wait for it only where the caller is in no hurry (see ``_should_wait``)."""
-        if self._is_inline():
-            self._quietly(lambda: self.call(work))
-            return
-        future = self.post(work)
-        if future is not None and self._should_wait():
-            self._quietly(lambda: self._wait(future))
+        """
+        Do work later, in order; wait for it only where the caller is in no hurry (see ``_should_wait``).
+
+        Errors are logged, and the work is done again after a while: it must write all that is still to be written.
+        """
+        if self._is_own_thread():
+            self._reported(work, again=work)
+        elif self._inline_connection() is not None:
+            self._reported(lambda: self.call(work))
+        else:
+            future = self._post(lambda: self._reported(work, again=work))
+            if future is not None and self._should_wait():
+                with suppress(FutureTimeoutError):  # it stays queued
+                    future.result(self._timeout)
 
     async def awrite(self, work: Callable[[], Any]) -> None:
         """Do work later, in order. See write()."""
-        if self._may_be_inline():
-            try:
-                await self.acall(work)
-            except BudgetUnavailableError as error:
-                self._report(error)
+        if not self._may_be_inline():
+            self._post(lambda: self._reported(work, again=work))
             return
-        self.post(work)
-
-    def post(self, work: Callable[[], Any]) -> Future[Any] | None:
-        """Queue work for the writing thread. Return None if its queue is full: the journal keeps what it would write."""
         try:
-            return self._writes.submit(self._reporting(work))
-        except LaneFullError as error:
+            await self.acall(work)
+        except BudgetUnavailableError as error:
             self._report(error)
-            return None
+
+    def post(self, work: Callable[[], Any]) -> None:
+        """Have the writing thread do work. It is dropped if the queue is full: the journal has what it would write."""
+        self._post(lambda: self._reported(work))
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all queued work is done, at most that many seconds. Return whether it is."""
-        if self._writes.is_own_thread():
-            return False
-        return self._writes.flush(timeout)
+        return not self._writes.is_own_thread() and self._writes.flush(timeout)
 
     @property
     def waiting(self) -> int:
@@ -146,41 +164,59 @@ class Database:
         return all([self._writes.stop(timeout), self._queries.stop(timeout)])
 
     def is_inline(self) -> bool:
-        """Tell whether work of this thread is done on its own connection."""
-        return self._is_inline()
+        """Tell whether work of this thread is done on a connection that the caller uses too."""
+        return not self._is_own_thread() and self._inline_connection() is not None
 
     # where the work is done ------------------------------------------------------------------------------------------
 
     def _connection(self) -> BaseDatabaseWrapper:
         return connections[self.alias]
 
-    def _is_inline(self) -> bool:
-        if self._work != "auto":
-            return self._work == "inline"
-        connection = self._connection()
-        return _is_in_memory(connection) or _is_in_test_case(connection)
+    def _is_own_thread(self) -> bool:
+        return self._queries.is_own_thread() or self._writes.is_own_thread()
+
+    def _inline_connection(self) -> BaseDatabaseWrapper | None:
+        """Return the connection that this thread's work has to be done on, None if it is the ledger's own."""
+        own = self._connection()
+        if self._work == "inline":
+            return own
+        isolated = isolation.current()
+        if self._work == "thread" and isolated is None:
+            return None
+        test = own if isolated is None or isolated.database is None else isolated.database
+        for connection in (own, test):
+            if isolation.is_in_test_case(connection):
+                return connection
+        return test if _is_in_memory(own) else None
 
     def _may_be_inline(self) -> bool:
         """Tell whether some thread's work may be inline; the event loop's thread cannot see another's connection."""
-        if self._work != "auto":
+        if self._work != "auto" and isolation.current() is None:
             return self._work == "inline"
-        return _under_test() or _is_in_memory(self._connection())
+        return isolation.under_test() or _is_in_memory(self._connection())
 
     def _should_wait(self) -> bool:
-        """A shell, script or task sees its records at once; a request, a loop or an open transaction does not wait."""
+        """Tell whether a write is waited for: in a shell, script or task, not in a request, loop or transaction."""
         connection = self._connection()
         manual = connection.connection is not None and not connection.autocommit
         if _deferred.get() or connection.in_atomic_block or manual:
             return False
-        return _under_test() or not (in_request.get() or _loop_is_running())
+        return isolation.under_test() or not (in_request.get() or loop_is_running())
 
     # waiting and errors ----------------------------------------------------------------------------------------------
 
-    def _submit(self, lane: Lane, work: Callable[[], T]) -> Future[T]:
+    def _submit(self, work: Callable[[], T]) -> Future[T]:
         try:
-            return lane.submit(lambda: _translated(work))
+            return self._queries.submit(lambda: _translated(work))
         except LaneFullError as error:
             raise BudgetUnavailableError(str(error)) from error
+
+    def _post(self, work: Callable[[], Any]) -> Future[Any] | None:
+        try:
+            return self._writes.submit(work)
+        except LaneFullError as error:
+            self._report(error)
+            return None
 
     def _wait(self, future: Future[T]) -> T:
         try:
@@ -199,28 +235,40 @@ class Database:
     def _too_slow(self) -> BudgetUnavailableError:
         return BudgetUnavailableError(f"The database did not answer within {self._timeout:g} s.")
 
-    def _reporting(self, work: Callable[[], Any]) -> Callable[[], Any]:
-        def reported() -> Any:
-            try:
-                return _translated(work)
-            except BudgetUnavailableError as error:
-                self._report(error)
-                raise
-
-        return reported
-
-    def _quietly(self, work: Callable[[], Any]) -> None:
+    def _reported(self, work: Callable[[], Any], *, again: Callable[[], Any] | None = None) -> None:
+        """Do work; log what it raises, and do it ``again`` after a while."""
         try:
-            work()
+            _translated(work)
         except BudgetUnavailableError as error:
             self._report(error)
+            if again is not None:
+                self._writes.submit_later(lambda: self._reported(again, again=again), RETRY_SECONDS)
+        except Exception as error:  # noqa: BLE001 - nobody else would see it
+            logger.opt(exception=error).error("The ledger's work failed: {!r}", error)
 
     def _report(self, error: Exception) -> None:
-        """Log an error, but not the same trouble again within ten seconds: every charge would repeat it."""
+        """Log an error, but not the same trouble again within a while: every charge would repeat it."""
         now = monotonic()
-        if now - self._last_error > 10:
+        if now - self._last_error > QUIET_SECONDS:
             self._last_error = now
             logger.error("Spend records wait in the journal: {}", error)
+
+    def _prepare(self) -> None:
+        """Make the connections of a lane's thread fit for a job."""
+        for connection in connections.all(initialized_only=True):
+            connection.close_if_unusable_or_obsolete()
+        own = self._connection()
+        if not own.settings_dict["AUTOCOMMIT"]:
+            own.set_autocommit(True)
+
+
+def loop_is_running() -> bool:
+    """Tell whether the caller is on the thread of a running event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _translated(work: Callable[[], T]) -> T:
@@ -237,60 +285,27 @@ def _lending(connection: BaseDatabaseWrapper, work: Callable[[], T]) -> Callable
     def lent() -> T:
         own = connections[alias]
         connections[alias] = connection
+        connection.inc_thread_sharing()
         try:
             return work()
         finally:
+            connection.dec_thread_sharing()
             connections[alias] = own
 
-    connection.inc_thread_sharing()
     return lent
 
 
-def _prepare_connections() -> None:
-    for connection in connections.all(initialized_only=True):
-        connection.close_if_unusable_or_obsolete()
-        if connection.connection is not None and not connection.get_autocommit():
-            connection.set_autocommit(True)
-
-
-def _tidy_connections() -> None:
+def _tidy() -> None:
     # A test runner drops its database at the end, which an open connection of another thread would prevent.
-    if _under_test():
-        connections.close_all()
+    if isolation.under_test():
+        _close_connections()
+
+
+def _close_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        with suppress(Error):
+            connection.close()
 
 
 def _is_in_memory(connection: BaseDatabaseWrapper) -> bool:
     return connection.vendor == "sqlite" and bool(connection.is_in_memory_db())  # type: ignore[attr-defined]
-
-
-def _is_in_test_case(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether a TestCase's own transaction is open: the mark that ``atomic(durable=True)`` looks at."""
-    return any(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
-
-
-def _under_test() -> bool:
-    """Tell whether Django's test environment is set up in this process."""
-    import sys
-
-    utils = sys.modules.get("django.test.utils")
-    return utils is not None and hasattr(utils._TestState, "saved_data")
-
-
-def _loop_is_running() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _flush_at_exit(database: Database) -> None:
-    # threading's own exit hook comes first and does not wait for daemon threads; they still run in atexit handlers.
-    reference = weakref.ref(database)
-
-    def flush() -> None:
-        alive = reference()
-        if alive is not None and threading.current_thread() is threading.main_thread():
-            alive.flush(FLUSH_AT_EXIT_SECONDS)
-
-    atexit.register(flush)

@@ -1,23 +1,29 @@
-"""One daemon thread that works through a queue, started at first need and again after a fork."""
+"""One daemon thread that works through a queue. It starts at first need and ends when there is nothing to do."""
 
 from __future__ import annotations
 
 import os
-import queue
 import threading
-from collections.abc import Callable
+import weakref
+from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Lane", "LaneFullError"]
+
+T = TypeVar("T")
 
 IDLE_SECONDS: Final = 60.0
 
 
 class LaneFullError(RuntimeError):
-    """The queue of a lane is full; the work was not taken."""
+    """The work was not taken: the queue is full, or the interpreter ends and no thread can be started any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +36,9 @@ class Lane:
     """
     A queue and its thread.
 
-    ``idle`` runs on the thread when the queue has been empty for a minute and before the thread ends; ``prepare`` and
-    ``tidy`` run before and after each job.
+    ``prepare`` runs on the thread before each job, ``tidy`` after it and before the waiter is told; ``end`` runs when
+    the thread ends, which it does when it is stopped or has had nothing to do for ``idle_seconds``. None of them but
+    ``prepare`` may raise.
     """
 
     def __init__(
@@ -41,39 +48,44 @@ class Lane:
         *,
         prepare: Callable[[], None],
         tidy: Callable[[], None],
-        idle: Callable[[], None],
+        end: Callable[[], None],
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self.name = name
         self._size = size
         self._prepare = prepare
         self._tidy = tidy
-        self._idle = idle
-        self._lock = threading.Lock()
-        self._start_afresh()
-        os.register_at_fork(after_in_child=self._start_afresh)
+        self._end = end
+        self._idle_seconds = idle_seconds
+        self.start_afresh()
+        _lanes.add(self)
 
-    def _start_afresh(self) -> None:
-        self._lock = threading.Lock()
-        self._queue: queue.Queue[_Job | None] = queue.Queue(self._size)
-        self._thread: threading.Thread | None = None
+    def start_afresh(self) -> None:
+        """Forget the thread and its jobs: in a forked child they are the parent's."""
+        self._changed = threading.Condition()
+        self._jobs: deque[_Job] = deque()
         self._unfinished = 0
-        self._quiet = threading.Condition()
+        self._later: tuple[float, Callable[[], Any]] | None = None
+        self._stopping = False
+        self._thread: threading.Thread | None = None
 
-    def submit(self, work: Callable[[], Any]) -> Future[Any]:
-        """Queue a job and return its future. Raise LaneFullError if the queue is full."""
-        future: Future[Any] = Future()
-        with self._lock:
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._work, name=f"coreason-budget-{self.name}", daemon=True)
-                self._thread.start()
-            with self._quiet:
-                self._unfinished += 1
-            try:
-                self._queue.put_nowait(_Job(work, future))
-            except queue.Full:
-                self._finished()
-                raise LaneFullError(f"The queue of {self.name} is full ({self._size} jobs).") from None
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Queue a job and return its future. Raise LaneFullError if it cannot be taken."""
+        future: Future[T] = Future()
+        with self._changed:
+            if len(self._jobs) >= self._size:
+                raise LaneFullError(f"The queue of {self.name} is full ({self._size} jobs).")
+            self._ensure_thread()
+            self._add(_Job(work, future))
         return future
+
+    def submit_later(self, work: Callable[[], Any], seconds: float) -> None:
+        """Do work once that time has passed, or at the next flush; in place of what was to be done later before."""
+        with self._changed:
+            if not self._stopping:
+                self._ensure_thread()
+                self._later = (monotonic() + seconds, work)
+                self._changed.notify_all()
 
     @property
     def waiting(self) -> int:
@@ -86,51 +98,106 @@ class Lane:
 
     def flush(self, timeout: float | None) -> bool:
         """Wait until nothing is queued, at most that many seconds. Return whether that was reached."""
-        with self._quiet:
-            return self._quiet.wait_for(lambda: self._unfinished == 0, timeout)
+        with self._changed:
+            self._add_later()
+            return self._changed.wait_for(lambda: self._unfinished == 0, timeout)
 
     def stop(self, timeout: float) -> bool:
-        """Finish what is queued and end the thread, waiting at most that many seconds. Return whether it ended."""
+        """
+        Finish what is queued and end the thread, waiting at most that many seconds. Return whether it ended.
+
+        A later job starts it again.
+        """
+        if self.is_own_thread():
+            return False
         deadline = monotonic() + timeout
-        drained = self.flush(timeout)
-        with self._lock:
-            thread, self._thread = self._thread, None
-            if thread is not None and thread.is_alive():
-                self._queue.put(None)
+        self.flush(timeout)
+        with self._changed:
+            thread = self._thread
+            self._stopping = True
+            self._later = None
+            self._changed.notify_all()
         if thread is not None:
             thread.join(max(0.0, deadline - monotonic()))
-        return drained and (thread is None or not thread.is_alive())
+        return thread is None or not thread.is_alive()
 
-    def _finished(self) -> None:
-        with self._quiet:
-            self._unfinished -= 1
-            self._quiet.notify_all()
+    # all of these are called with the lock held ----------------------------------------------------------------------
 
-    def _work(self) -> None:
-        jobs = self._queue
-        while True:
-            try:
-                job = jobs.get(timeout=IDLE_SECONDS)
-            except queue.Empty:
-                self._idle()
-                continue
-            if job is None:
-                self._idle()
-                return
+    def _ensure_thread(self) -> None:
+        self._stopping = False
+        if self._thread is not None and self._thread.is_alive():
+            return
+        thread = threading.Thread(target=self._run, name=f"coreason-budget-{self.name}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise LaneFullError(f"The thread of {self.name} cannot be started: {error}") from error
+        self._thread = thread
+
+    def _add(self, job: _Job) -> None:
+        self._jobs.append(job)
+        self._unfinished += 1
+        self._changed.notify_all()
+
+    def _add_later(self) -> None:
+        if self._later is not None:
+            (_, work), self._later = self._later, None
+            self._add(_Job(work, Future()))
+
+    # the thread ------------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while self._do_next():
+            pass
+        self._end()
+
+    def _do_next(self) -> bool:
+        job = self._next()
+        if job is None:
+            return False
+        try:
             self._do(job)
+        finally:
+            with self._changed:
+                self._unfinished -= 1
+                self._changed.notify_all()
+        return True
+
+    def _next(self) -> _Job | None:
+        """Return the next job; None if the thread is to end, which is decided with the lock held."""
+        with self._changed:
+            idle_until = monotonic() + self._idle_seconds
+            while not self._jobs:
+                now = monotonic()
+                if self._later is not None and self._later[0] <= now:
+                    self._add_later()
+                elif self._stopping or (self._later is None and idle_until <= now):
+                    self._thread = None
+                    return None
+                else:
+                    self._changed.wait((self._later[0] if self._later is not None else idle_until) - now)
+            return self._jobs.popleft()
 
     def _do(self, job: _Job) -> None:
+        if not job.future.set_running_or_notify_cancel():
+            return
         try:
-            if job.future.set_running_or_notify_cancel():
-                try:
-                    self._prepare()
-                    result = job.work()
-                except BaseException as error:  # noqa: BLE001 - it is the waiter's, not the lane's
-                    job.future.set_exception(error)
-                else:
-                    job.future.set_result(result)
-        finally:
-            try:
-                self._tidy()
-            finally:
-                self._finished()
+            self._prepare()
+            result = job.work()
+        except BaseException as error:  # noqa: BLE001 - it is the waiter's, not the lane's
+            tell = partial(job.future.set_exception, error)
+        else:
+            tell = partial(job.future.set_result, result)
+        self._tidy()
+        tell()
+
+
+_lanes: weakref.WeakSet[Lane] = weakref.WeakSet()
+
+
+def _start_afresh_in_child() -> None:
+    for lane in list(_lanes):
+        lane.start_afresh()
+
+
+os.register_at_fork(after_in_child=_start_afresh_in_child)
