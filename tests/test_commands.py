@@ -277,6 +277,15 @@ def test_drain_shows_its_progress_on_a_terminal(budget: BudgetManager, monkeypat
     )
 
 
+@pytest.mark.usefixtures("budget")
+def test_drain_shows_no_progress_where_there_is_none() -> None:
+    terminal = Terminal()
+
+    call_command("budget_drain", stdout=terminal, no_color=True)
+
+    assert terminal.getvalue() == "0 charges written, 0 overdue holds ended, 0 uncounted records counted.\n"
+
+
 class ScriptedStop(threading.Event):
     """Is set after so many waits, and keeps how long it was asked to wait instead of waiting."""
 

@@ -112,7 +112,7 @@ def _role(patient: Patient) -> Iterator[Finding]:
     if role == "master":
         yield ok("role", "The server is a master.")
     elif role is not None:
-        yield error("role", f"The server is a {role}, which takes no writes.", "Connect to the master, or by Sentinel.")
+        yield error("role", "The server is a replica, which takes no writes.", "Connect to the master, or by Sentinel.")
 
 
 def _version(patient: Patient) -> Iterator[Finding]:
@@ -177,7 +177,7 @@ def _clock(patient: Patient) -> Iterator[Finding]:
 
 def _script_cost(patient: Patient) -> Iterator[Finding]:
     stats = patient.server.commandstats.get("cmdstat_evalsha")
-    if not stats:
+    if not stats or not stats["calls"]:
         return
     what = f"A script takes {stats['usec_per_call']} µs on average ({stats['calls']} calls, all scripts of the server)."
     if stats["usec_per_call"] > SLOW_SCRIPT_MICROS:
@@ -192,7 +192,7 @@ def _script_cost(patient: Patient) -> Iterator[Finding]:
 def _journal(patient: Patient) -> Iterator[Finding]:
     budget = patient.budget
     entries, age = budget.drive(budget.ledger.journal.backlog())
-    what = f"{entries} charges wait in the journal, the oldest for {age:.0f} s."
+    what = f"{_count(entries, 'charge waits', 'charges wait')} in the journal, the oldest for {age:.0f} s."
     remedy = "Look at the workers' logs and the database, then run manage.py budget_drain."
     if entries >= budget.config.journal_max_length:
         yield error("journal", f"{what} It is full: calls are refused.", remedy)
@@ -207,7 +207,8 @@ def _holds(patient: Patient) -> Iterator[Finding]:
     if not overdue:
         yield ok("holds", "No hold is past its deadline.")
         return
-    what = f"{overdue} holds are past their deadline, the first by {longest:.0f} s."
+    holds = _count(overdue, "hold is past its deadline", "holds are past their deadline")
+    what = f"{holds}, the first by {longest:.0f} s."
     remedy = "Workers end them after responses; where there is no traffic, run manage.py budget_drain."
     yield Finding(Level.WARNING if longest > OVERDUE_SECONDS else Level.INFO, "holds", what, remedy)
 
@@ -227,7 +228,8 @@ def _database(patient: Patient) -> Iterator[Finding]:
     yield ok("migrations", "All migrations are applied.")
     uncounted = database.call(count_uncounted)
     if uncounted:
-        what = f"{uncounted} records were written while Redis was down and are not counted as such yet."
+        records = _count(uncounted, "record was", "records were")
+        what = f"{records} written while Redis was down and {'is' if uncounted == 1 else 'are'} not counted there yet."
         yield info("uncounted", what, "Workers do it after responses, manage.py budget_drain at once.")
     else:
         yield ok("uncounted", "Redis knows of every record.")
@@ -237,6 +239,10 @@ def _unapplied(alias: str) -> list[str]:
     executor = MigrationExecutor(connections[alias])
     leaves = executor.loader.graph.leaf_nodes(APP)
     return [migration.name for migration, _ in executor.migration_plan(leaves) if migration.app_label == APP]
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 _SERVER_CHECKS: Final = (

@@ -7,7 +7,7 @@ from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import BudgetError, BudgetUnavailableError
+from ..exceptions import BudgetUnavailableError
 from ..ledger.steps import unavailable
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ class Server:
             if hasattr(client, "get_node_from_key"):
                 return client.execute_command(*command, target_nodes=client.get_node_from_key(self._key))
             return client.execute_command(*command)
-        except BudgetError:
-            raise
         except Exception as error:  # a driver raises what it likes
             raise unavailable(error) from error
 
