@@ -150,6 +150,12 @@ def _check_redis_url(values: Values) -> Iterator[checks.CheckMessage]:
             hint="Write redis://:password@host:6379/0; in a password, write / as %2F, @ as %40, : as %3A and # as %23.",
             id="coreason_budget.E007",
         )
+    elif scheme.endswith("+cluster") and urlsplit(url).path not in {"", "/", "/0"}:
+        yield checks.Error(
+            "REDIS_URL names a database number, but a cluster has only number 0.",
+            hint="Leave the number out; KEY_PREFIX keeps installations apart.",
+            id="coreason_budget.E007",
+        )
 
 
 def _has_address(url: str) -> bool:

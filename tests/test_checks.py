@@ -156,6 +156,10 @@ def test_every_scheme_that_the_ledger_speaks_is_fine(settings: Settings, scheme:
         ("cache.example:6379", "REDIS_URL has no known scheme."),
         ("redis://:s3cret/rest@cache.example:6379", "REDIS_URL cannot be read: its host or port is none."),
         ("redis://cache.example:0", "REDIS_URL cannot be read: its host or port is none."),
+        (
+            "redis+cluster://:s3cret@cache.example:6379/3",
+            "REDIS_URL names a database number, but a cluster has only number 0.",
+        ),
         ("redis://[::1", "REDIS_URL cannot be read: its host or port is none."),
     ],
 )

@@ -428,6 +428,16 @@ def test_reconcile_finds_accounts_whatever_their_ids(budget: BudgetManager, back
     assert run("budget_reconcile") == "5 accounts verified: all were right.\n"
 
 
+@pytest.mark.usefixtures("backend")
+def test_reconcile_finds_accounts_whatever_the_key_prefix(settings: Settings) -> None:
+    for prefix in ("a[b]*?", "a", "back\\slash^-"):
+        settings.COREASON_BUDGET = {"LOG_PATH": "", "KEY_PREFIX": prefix}
+        service.charge("ann", "0.1")
+        service.status("ann")
+
+        assert run("budget_reconcile") == "2 accounts verified: all were right.\n"
+
+
 def test_reconcile_keeps_what_is_held(budget: BudgetManager) -> None:
     budget.reserve("ann", amount="0.5")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from ..ledger.steps import unavailable
@@ -21,11 +22,14 @@ def known_subjects(ledger: RedisLedger) -> list[Subject]:
 
     Raise BudgetUnavailableError.
     """
+    prefix = ledger.keys.accounts_pattern.removesuffix("*")
+    pattern = (
+        re.sub(r"([\\*?\[\]^-])", r"\\\1", prefix) + "*"
+    )  # a key prefix may hold what means something in a pattern
     try:
-        keys = list(ledger.connections.client().scan_iter(match=ledger.keys.accounts_pattern, count=PAGE))
+        keys = list(ledger.connections.client().scan_iter(match=pattern, count=PAGE))
     except Exception as error:  # a driver raises what it likes
         raise unavailable(error) from error
-    prefix = ledger.keys.accounts_pattern.removesuffix("*")
     subjects = {subject for key in keys if (subject := _subject(_text(key), prefix)) is not None}
     order = list(Scope)
     return sorted(subjects, key=lambda subject: (order.index(subject.scope), subject.id))
