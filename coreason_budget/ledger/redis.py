@@ -158,7 +158,7 @@ class RedisLedger:
             reply = yield from self.call(name, keys, (self.injected_now(), self.terms.text(self.now()), *args))
             if reply[0] != "clock":
                 return reply
-            self._skew += int(reply[1]) - self.now()
+            self._skew = int(reply[1]) - self._own_now()
         raise BudgetUnavailableError("The clock of the Redis server moves too fast to find the current window.")
 
     def injected_now(self) -> str:
@@ -167,7 +167,10 @@ class RedisLedger:
 
     def now(self) -> int:
         """Return this process's best guess of the server's time in ms; scripts decide by the server's own."""
-        return (time.time_ns() // 1_000_000 if self._clock is None else self._clock()) + self._skew
+        return self._own_now() + self._skew
+
+    def _own_now(self) -> int:
+        return time.time_ns() // 1_000_000 if self._clock is None else self._clock()
 
     # operations ------------------------------------------------------------------------------------------------------
 
@@ -188,7 +191,7 @@ class RedisLedger:
             if isinstance(verdict, Refused) and verdict.held and self.config.expired_holds == "release":
                 yield from self.journal.sweep()
                 verdict = yield from self._reserve(hold_id, deposit, amount, ttl, charge)
-        except (ChargeConflictError, HoldClosedError):
+        except ValueError:  # the script has said no, so there is no hold
             raise
         except BaseException as error:
             certain = isinstance(error, BudgetUnavailableError) and not isinstance(error, LostReplyError)
@@ -232,6 +235,8 @@ class RedisLedger:
                     f"{length} charges wait to be written to the database (JOURNAL_MAX_LENGTH is "
                     f"{self.config.journal_max_length}); run manage.py budget_drain."
                 )
+            case ["overflow", i]:
+                raise _overflow(deposit.subjects[int(i) - 1])
             case ["conflict"]:
                 raise ChargeConflictError(f"The hold id {hold_id!r} was used before with another amount or account.")
             case _:
@@ -280,8 +285,7 @@ class RedisLedger:
                 "use a new id for a new charge."
             )
         if reply[0] == "overflow":
-            subject = deposit.subjects[int(reply[1]) - 1]
-            raise ValueError(f"The account of {subject.label} cannot count more than 9.2 billion USD in a window.")
+            raise _overflow(deposit.subjects[int(reply[1]) - 1])
         answer = parse_answer(reply[2])
         first = reply[1] == "1"
         if first:
@@ -343,6 +347,10 @@ class RedisLedger:
 
 def _pairs(flat: Sequence[str]) -> Iterator[tuple[int, str]]:
     return ((int(i), version) for i, version in zip(flat[::2], flat[1::2], strict=True))
+
+
+def _overflow(subject: Subject) -> ValueError:
+    return ValueError(f"The account of {subject.label} cannot count more than 9.2 billion USD in a window.")
 
 
 def _ms(seconds: float) -> int:

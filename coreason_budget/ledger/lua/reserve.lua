@@ -6,6 +6,7 @@
 -- reply ok, now, deadline, index of each account whose limits want a refresh, its version ...
 --       exceeded, now, index, period, window, spent, held, limit, first
 --       missing, index ...   stale, index, version ...   gone, state   conflict   backlog, length   clock, now
+--       overflow, index
 
 local run, now, terms = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2])
 local windows, defaults = terms.windows, each_default(ARGV[3])
@@ -48,6 +49,7 @@ if backlog > terms.cap then return {'backlog', int(backlog)} end
 local worst
 for i, a in ipairs(accounts) do
   local held = (a.h or 0) + (a.hp or 0)
+  if held + amount > INT64_SAFE then return {'overflow', int(i)} end
   for _, p in ipairs(PERIODS) do
     local cap = limit(a, p, defaults[i])
     if cap then
