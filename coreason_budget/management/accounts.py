@@ -23,9 +23,8 @@ def known_subjects(ledger: RedisLedger) -> list[Subject]:
     Raise BudgetUnavailableError.
     """
     prefix = ledger.keys.accounts_pattern.removesuffix("*")
-    pattern = (
-        re.sub(r"([\\*?\[\]^-])", r"\\\1", prefix) + "*"
-    )  # a key prefix may hold what means something in a pattern
+    # A key prefix may hold what means something in a pattern.
+    pattern = re.sub(r"([\\*?\[\]^-])", r"\\\1", prefix) + "*"
     try:
         keys = list(ledger.connections.client().scan_iter(match=pattern, count=PAGE))
     except Exception as error:  # a driver raises what it likes
