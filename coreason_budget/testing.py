@@ -20,9 +20,9 @@ Needs fakeredis: ``pip install 'django-coreason-budget[testing]'``. It does not 
 
 In a ``TestCase`` the ledger writes on the test's own connection, so records and limits are seen at once and are rolled
 back with the test; what was spent in ``setUpTestData`` counts in every test. There, and only there, an ``atomic()``
-block that is rolled back takes the record of a charge with it, and a limit that it saved is obeyed for up to LIMITS_TTL.
-In a ``TransactionTestCase`` a charge inside ``atomic()`` is written after the block, by another thread;
-``service.flush()`` waits for it.
+block that is rolled back takes the records of its charges with it, and a limit that it saved is obeyed for up to
+LIMITS_TTL. In a ``TransactionTestCase`` a charge inside ``atomic()`` is written after the block,
+by another thread; ``service.flush()`` waits for it.
 """
 
 from __future__ import annotations
