@@ -8,43 +8,79 @@ otherwise: a budget must be refused in time whatever the cache's time-outs are.
 from __future__ import annotations
 
 import asyncio
-import inspect
+import os
 import threading
-from collections.abc import AsyncGenerator, Callable
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 import redis
 import redis.asyncio as aioredis
-from django.conf import settings
-from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
 from ..exceptions import BudgetConfigurationError
+from . import isolation
+from .pools import accepted, alias_pool, async_sentinel_client, async_twin
+from .wires import Wires, in_time
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
     from ..conf import BudgetConfig
 
 __all__ = ["Connections"]
 
+#: As many connections as older drivers allow by default.
+UNBOUNDED: Final = 2**31
 CLUSTER_SCHEMES: Final = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 
 
 class Connections:
-    """Hands out a client for the calling thread or the running event loop. Opens nothing before it is asked."""
+    """
+    Sends the commands of threads and of event loops, and hands out clients. Opens nothing before it is asked.
+
+    A command is answered or refused within ``timeout``, whatever has to be done for it.
+    """
 
     def __init__(self, config: BudgetConfig) -> None:
         self.timeout = config.timeout
         self._config = config
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopClient] = WeakKeyDictionary()
+        self._start_afresh()
+        _after_fork(self)
+
+    def _start_afresh(self) -> None:
+        # A forked child leaves the connections and the locks of its parent alone.
         self._lock = threading.Lock()
         self._client: Any = None
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopClient] = WeakKeyDictionary()
+        self._wires: Wires | None = None
+
+    def execute(self, args: Sequence[Any]) -> Any:
+        """Send a command from a thread and return the reply. Raise what the driver raises, or TimeoutError."""
+        if (isolated := isolation.current()) is not None and isolated.server is not self:
+            return isolated.server.execute(args)
+        if self._cluster is not None:
+            return in_time(lambda: self.client().execute_command(*args), self.timeout)
+        return (self._wires or self._open_wires()).execute(args)
+
+    async def aexecute(self, args: Sequence[Any]) -> Any:
+        """Send a command from the running event loop. See execute()."""
+        if (isolated := isolation.current()) is not None and isolated.server is not self:
+            return await isolated.server.aexecute(args)
+        async with asyncio.timeout(self.timeout):
+            return await (await self._of_loop()).execute(args)
 
     def client(self) -> Any:
-        """Return the client for threads. Raise BudgetConfigurationError if the cache alias is no django-redis cache."""
+        """
+        Return a client for threads whose every step is bounded by ``timeout``; for work that nobody waits for.
+
+        Raise BudgetConfigurationError if the cache alias is no django-redis cache.
+        """
+        if (isolated := isolation.current()) is not None and isolated.server is not self:
+            return isolated.server.client()
         if self._client is None:
             with self._lock:
                 if self._client is None:
@@ -53,51 +89,76 @@ class Connections:
 
     async def aclient(self) -> Any:
         """Return the client of the running event loop. See client()."""
-        loop = asyncio.get_running_loop()
-        entry = self._loops.get(loop)
-        if entry is None:
-            self._drop_closed_loops()
-            entry = self._loops[loop] = LoopClient(self._make_async_client())
-            await entry.close_with_loop()
-        return entry.client
+        if (isolated := isolation.current()) is not None and isolated.server is not self:
+            return await isolated.server.aclient()
+        return (await self._of_loop()).client
 
     def close(self) -> None:
-        """Close the client for threads; a later call opens a new one."""
+        """Close the connections of threads; a later call opens new ones."""
         with self._lock:
             client, self._client = self._client, None
+            wires, self._wires = self._wires, None
+        if wires is not None:
+            wires.close()
         if client is not None:
             client.close()
             pool = getattr(client, "connection_pool", None)
             if pool is not None:
                 pool.disconnect()
-        self._drop_closed_loops()
+        with self._lock:
+            self._drop_closed_loops()
 
     async def aclose(self) -> None:
-        """Close the client of the running event loop, and the one for threads."""
-        entry = self._loops.pop(asyncio.get_running_loop(), None)
+        """Close the client of the running event loop, and the connections of threads."""
+        with self._lock:
+            entry = self._loops.pop(asyncio.get_running_loop(), None)
         if entry is not None:
             await entry.close()
         self.close()
+
+    def _open_wires(self) -> Wires:
+        with self._lock:
+            if self._wires is None:
+                self._wires = Wires(self._make_pool(), self.timeout)
+            return self._wires
+
+    async def _of_loop(self) -> LoopClient:
+        loop = asyncio.get_running_loop()
+        entry = self._loops.get(loop)
+        if entry is None:
+            with self._lock:
+                self._drop_closed_loops()
+                entry = self._loops[loop] = LoopClient(*self._make_async_client())
+            await entry.close_with_loop()
+        return entry
 
     def _drop_closed_loops(self) -> None:
         for loop in [loop for loop in self._loops if loop.is_closed()]:
             del self._loops[loop]
 
-    def _make_client(self) -> Any:
+    @property
+    def _cluster(self) -> str | None:
         url = self._config.redis_url
-        if url is not None and _cluster_url(url):
-            return redis.RedisCluster.from_url(_cluster_url(url), **self._options(Retry(NoBackoff(), 0)))
+        return None if url is None else _cluster_url(url)
+
+    def _make_client(self) -> Any:
+        if self._cluster is not None:
+            isolation.warn_of_shared_server(redis.Connection, redis.connection.parse_url(self._cluster))  # type: ignore[no-untyped-call]
+            return redis.RedisCluster.from_url(self._cluster, **self._options(Retry(NoBackoff(), 0)))
         return redis.Redis(connection_pool=self._make_pool())
 
     def _make_pool(self) -> redis.ConnectionPool:
         options = self._options(Retry(NoBackoff(), 0))
         url = self._config.redis_url
-        if url is not None:
+        if url is None:
+            pool = self._adapt(alias_pool(self._config.cache_alias), options)
+        else:
             try:
-                return redis.ConnectionPool.from_url(url, **options)
+                pool = redis.ConnectionPool.from_url(url, **options)
             except ValueError as error:
                 raise BudgetConfigurationError(f"REDIS_URL cannot be used: {error}") from error
-        return self._adapt(alias_pool(self._config.cache_alias), options)
+        isolation.warn_of_shared_server(pool.connection_class, pool.connection_kwargs)
+        return pool
 
     def _options(self, retry: object) -> dict[str, Any]:
         return {
@@ -116,37 +177,49 @@ class Connections:
             pool.timeout = self.timeout
         if isinstance(pool, SentinelConnectionPool):
             for sentinel in pool.sentinel_manager.sentinels:
-                sentinel.connection_pool.connection_kwargs.update(
-                    socket_timeout=self.timeout, socket_connect_timeout=self.timeout, retry=Retry(NoBackoff(), 0)
-                )
+                sentinel.connection_pool.connection_kwargs.update(self._sentinel_options(pool), retry=options["retry"])
         return pool
 
-    def _make_async_client(self) -> Any:
+    def _sentinel_options(self, pool: SentinelConnectionPool) -> dict[str, Any]:
+        # There must be time to ask every Sentinel, and the server too.
+        share = self.timeout / (len(pool.sentinel_manager.sentinels) + 1)
+        return {"socket_timeout": share, "socket_connect_timeout": share}
+
+    def _make_async_client(self) -> tuple[Any, int]:
+        """Return a new client and how many commands it may send at once."""
         retry = AsyncRetry(NoBackoff(), 0)
-        url = self._config.redis_url
-        if url is not None and _cluster_url(url):
+        if self._cluster is not None:
             options = self._options(retry)
             del options["retry_on_error"]
-            return aioredis.RedisCluster.from_url(_cluster_url(url), **options)
+            isolation.warn_of_shared_server(redis.Connection, redis.connection.parse_url(self._cluster))  # type: ignore[no-untyped-call]
+            cluster = aioredis.RedisCluster.from_url(self._cluster, **options)
+            return cluster, cluster.connection_kwargs.get("max_connections") or UNBOUNDED
         pool = self._make_pool()
         kwargs = pool.connection_kwargs | self._options(retry)
         if isinstance(pool, SentinelConnectionPool):
-            return _async_sentinel_client(pool, kwargs)
+            return async_sentinel_client(pool, kwargs, self._sentinel_options(pool)), pool.max_connections
         connection_class = async_twin(pool.connection_class)
         kwargs = accepted(connection_class, kwargs)
-        return aioredis.Redis(
+        client = aioredis.Redis(
             connection_pool=aioredis.ConnectionPool(
                 connection_class=connection_class, max_connections=pool.max_connections, **kwargs
             )
         )
+        return client, pool.max_connections
 
 
 class LoopClient:
-    """The client of one event loop, closed before the loop is."""
+    """The client of one event loop, closed before the loop is. Who finds no connection free waits for one."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, connections: int) -> None:
         self.client = client
+        self._free = asyncio.Semaphore(connections)
         self._closer: AsyncGenerator[None, None] | None = None
+
+    async def execute(self, args: Sequence[Any]) -> Any:
+        """Send a command and return the reply."""
+        async with self._free:
+            return await self.client.execute_command(*args)
 
     async def close_with_loop(self) -> None:
         """
@@ -172,73 +245,15 @@ class LoopClient:
             await self.close()
 
 
-def alias_pool(alias: str) -> redis.ConnectionPool:
-    """
-    Return a new pool made by the django-redis connection factory of a cache alias.
+def _after_fork(connections: Connections) -> None:
+    start_afresh = weakref.WeakMethod(connections._start_afresh)  # noqa: SLF001 - it is a part of that class
 
-    Raise BudgetConfigurationError if there is no such alias or it is no django-redis cache.
-    """
-    from django_redis.pool import get_connection_factory
+    def in_child() -> None:
+        method = start_afresh()
+        if method is not None:
+            method()
 
-    conf = settings.CACHES.get(alias) if settings.configured else None
-    if conf is None:
-        raise BudgetConfigurationError(
-            f"There is no cache {alias!r} in CACHES: set COREASON_BUDGET['CACHE_ALIAS'] to a django-redis cache, "
-            "or COREASON_BUDGET['REDIS_URL']."
-        )
-    if not str(conf.get("BACKEND", "")).startswith("django_redis."):
-        raise BudgetConfigurationError(
-            f"The cache {alias!r} is {conf.get('BACKEND')!r}, but the ledger needs 'django_redis.cache.RedisCache': set "
-            "COREASON_BUDGET['CACHE_ALIAS'] to a django-redis cache, or COREASON_BUDGET['REDIS_URL']."
-        )
-    location = conf.get("LOCATION", "")
-    url = location.split(",")[0].strip() if isinstance(location, str) else location[0]
-    factory: Any = get_connection_factory(dict(conf.get("OPTIONS") or {}))
-    pool: redis.ConnectionPool = factory.get_connection_pool(factory.make_connection_params(url))
-    return pool
-
-
-def async_twin(connection_class: type) -> type:
-    """
-    Return the asyncio class that speaks as a connection class does.
-
-    Raise BudgetConfigurationError for a class that has none.
-    """
-    for cls in connection_class.__mro__:
-        if cls.__module__.split(".")[0] == "fakeredis":
-            from fakeredis import FakeAsyncRedisConnection
-
-            return FakeAsyncRedisConnection
-        if cls.__module__ == "redis.connection" and hasattr(aioredis.connection, cls.__name__):
-            twin: type = getattr(aioredis.connection, cls.__name__)
-            return twin
-    raise BudgetConfigurationError(f"The connection class {connection_class.__qualname__} has no asyncio twin.")
-
-
-def accepted(connection_class: type, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return those options of a sync connection that the asyncio class knows too."""
-    known: set[str] = set()
-    for cls in connection_class.__mro__:
-        init: Callable[..., None] | None = vars(cls).get("__init__")
-        if init is not None and cls is not object:
-            known.update(inspect.signature(init).parameters)
-    foreign = {"parser_class", "himport_registry", "event_dispatcher", "command_packer", "driver_info"}
-    return {
-        name: value
-        for name, value in kwargs.items()
-        if name in known and name not in foreign and not name.startswith(("maint_notifications", "orig_"))
-    }
-
-
-def _async_sentinel_client(pool: SentinelConnectionPool, kwargs: dict[str, Any]) -> Any:
-    def address(sentinel: Any) -> tuple[str, int]:
-        options = sentinel.connection_pool.connection_kwargs
-        return options["host"], options["port"]
-
-    plain = accepted(aioredis.Connection, {key: value for key, value in kwargs.items() if key not in {"host", "port"}})
-    times = {key: plain[key] for key in ("socket_timeout", "socket_connect_timeout")}
-    sentinels = [address(sentinel) for sentinel in pool.sentinel_manager.sentinels]
-    return AsyncSentinel(sentinels, sentinel_kwargs=times, **plain).master_for(pool.service_name)
+    os.register_at_fork(after_in_child=in_child)
 
 
 def _cluster_url(url: str) -> str | None:

@@ -62,8 +62,8 @@ class Command:
     def perform(self, context: Context) -> Any:
         """Send the command and return the reply."""
         try:
-            return context.connections.client().execute_command(*self.args)
-        except NoScriptError:
+            return context.connections.execute(self.args)
+        except (NoScriptError, BudgetUnavailableError):
             raise
         except Exception as error:  # a driver raises what it likes; here, and only here, it becomes our error
             raise unavailable(error) from error
@@ -71,10 +71,8 @@ class Command:
     async def aperform(self, context: Context) -> Any:
         """Send the command and return the reply. See perform()."""
         try:
-            async with asyncio.timeout(context.connections.timeout):
-                client = await context.connections.aclient()
-                return await client.execute_command(*self.args)
-        except NoScriptError:
+            return await context.connections.aexecute(self.args)
+        except (NoScriptError, BudgetUnavailableError):
             raise
         except Exception as error:  # as in perform()
             raise unavailable(error) from error
@@ -129,11 +127,11 @@ class Emit:
     sender: object
     values: Mapping[str, Any]
 
-    def perform(self, context: Context) -> None:  # noqa: ARG002 - signals need no context
+    def perform(self, context: Context) -> None:
         """Send it."""
         self.signal.send_robust(self.sender, **self.values)
 
-    async def aperform(self, context: Context) -> None:  # noqa: ARG002 - signals need no context
+    async def aperform(self, context: Context) -> None:
         """Send it; synchronous receivers run in a thread. See perform()."""
         await self.signal.asend_robust(self.sender, **self.values)
 
@@ -148,7 +146,7 @@ class Pause:
         """Wait."""
         context.sleep(self.seconds)
 
-    async def aperform(self, context: Context) -> None:  # noqa: ARG002 - the loop has its own sleep
+    async def aperform(self, context: Context) -> None:
         """Wait. See perform()."""
         await asyncio.sleep(self.seconds)
 
@@ -160,7 +158,7 @@ def run(operation: Operation[T], context: Context) -> T:
         while True:
             try:
                 result = step.perform(context)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  # it is for the operation to decide
                 step = operation.throw(error)
             else:
                 step = operation.send(result)
@@ -176,7 +174,7 @@ async def arun(operation: Operation[T], context: Context) -> T:
         while True:
             try:
                 result = await step.aperform(context)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  # it is for the operation to decide
                 step = operation.throw(error)
             else:
                 step = operation.send(result)
