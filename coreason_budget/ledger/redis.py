@@ -149,6 +149,10 @@ class RedisLedger:
                 if lost:
                     raise
                 lost = True
+            except BudgetUnavailableError as error:
+                if lost:  # the first try may have been executed all the same
+                    raise LostReplyError(str(error)) from error
+                raise
             else:
                 return [part.decode() if isinstance(part, bytes) else str(part) for part in reply]
 
