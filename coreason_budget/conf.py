@@ -71,7 +71,7 @@ def _limit(raw: object) -> Decimal | None:
 def _text(raw: object) -> str:
     if isinstance(raw, str):
         return raw
-    raise TypeError(f"must be text, not {raw!r}.")
+    raise TypeError(f"must be text, not {type(raw).__name__}.")
 
 
 def _name(raw: object) -> str:

@@ -66,7 +66,7 @@ class BudgetGuard:
 
     def __init__(self, ledger: RedisLedger) -> None:
         self._ledger = ledger
-        self._housekeeper = Housekeeper(ledger, self._report_swept)
+        self._housekeeper = Housekeeper(ledger, self.report_swept)
 
     @property
     def housekeeper(self) -> Housekeeper:
@@ -212,7 +212,8 @@ class BudgetGuard:
         }
         yield Emit(signals.spend_recorded, BudgetGuard, who)
 
-    def _report_swept(self, booking: Booking) -> None:
+    def report_swept(self, booking: Booking) -> None:
+        """Log and signal that a hold was booked in full because nobody settled it."""
         charge = booking.charge
         logger.info("A hold was not settled in time and is booked in full: {}", charge)
         self._ledger.run(self._emit_recorded(charge, Receipt(charge.charge_id, to_usd(charge.cost))))

@@ -82,15 +82,15 @@ class Keys:
         self.tag = f"{{{prefix}}}"
         self.journal = f"{self.tag}:journal"
         self.deadlines = f"{self.tag}:deadlines"
-        self.accounts_pattern = f"{self.tag}:a:*"
+        self.accounts_prefix = f"{self.tag}:a:"
 
     def account(self, subject: Subject) -> str:
         """Return the key of a subject's account."""
-        return f"{self.tag}:a:{subject.key}"
+        return f"{self.accounts_prefix}{subject.key}"
 
     def accounts(self, subjects: Iterable[Subject]) -> list[str]:
         """Return the keys of the accounts of subjects."""
-        return [f"{self.tag}:a:{subject.key}" for subject in subjects]
+        return [f"{self.accounts_prefix}{subject.key}" for subject in subjects]
 
     def hold(self, hold_id: str) -> str:
         """Return the key of a hold."""

@@ -22,7 +22,7 @@ def known_subjects(ledger: RedisLedger) -> list[Subject]:
 
     Raise BudgetUnavailableError.
     """
-    prefix = ledger.keys.accounts_pattern.removesuffix("*")
+    prefix = ledger.keys.accounts_prefix
     # A key prefix may hold what means something in a pattern.
     pattern = re.sub(r"([\\*?\[\]^-])", r"\\\1", prefix) + "*"
     try:

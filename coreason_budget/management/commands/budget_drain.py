@@ -126,7 +126,7 @@ def _sweep(budget: BudgetManager) -> int:
     left, previous = before, before + 1
     while 0 < left < previous:
         for booking in budget.drive(ledger.journal.sweep()):
-            budget.guard._report_swept(booking)  # noqa: SLF001 - receivers hear of it as if a worker had done it
+            budget.guard.report_swept(booking)
         previous, (left, _) = left, budget.drive(overdue_holds(ledger))
     return max(0, before - left)
 
