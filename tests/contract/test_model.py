@@ -246,7 +246,7 @@ CONFIG: Final = NO_LIMITS | {
 
 
 @settings(
-    max_examples=12,
+    max_examples=20,
     deadline=None,
     database=None,
     phases=[Phase.explicit, Phase.generate],
