@@ -52,6 +52,7 @@ class Journal:
         self._pending: deque[Booking] = deque()
         self._lock = threading.Lock()
         self._aside: set[str] = set()
+        self._shouted: set[str] = set()  # a record is logged once, however often it cannot be written
 
     # writing ---------------------------------------------------------------------------------------------------------
 
@@ -74,6 +75,7 @@ class Journal:
             except BaseException:
                 self._put_back(batch)
                 raise
+            self._shouted.difference_update(booking.charge.charge_id for booking in batch)
             written += len(batch)
         return written
 
@@ -88,7 +90,8 @@ class Journal:
 
     def _put_back(self, batch: Sequence[Booking]) -> None:
         for booking in batch:
-            if booking.journal_id is None:
+            if booking.journal_id is None and booking.charge.charge_id not in self._shouted:
+                self._shouted.add(booking.charge.charge_id)
                 logger.critical("A charge is only in this process' memory, neither store answers: {}", booking)
         with self._lock:
             self._pending.extendleft(reversed(batch))
