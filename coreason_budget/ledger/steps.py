@@ -86,7 +86,7 @@ def unavailable(error: Exception) -> BudgetUnavailableError:
     never_sent = isinstance(error.__cause__ or error.__context__, (ConnectionRefusedError, gaierror))
     lost = isinstance(error, (RedisConnectionLost, RedisTimeout, OSError)) and not never_sent
     kind = LostReplyError if lost else BudgetUnavailableError
-    return kind(f"Redis cannot be used: {type(error).__name__}: {error}")
+    return kind(f"Redis cannot be used: {type(error).__name__}: {str(error) or 'it did not answer in time'}")
 
 
 @dataclass(frozen=True, slots=True)
