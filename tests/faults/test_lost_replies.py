@@ -1,0 +1,136 @@
+"""A reply that is lost after the command was executed: whatever is retried counts once."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from coreason_budget.exceptions import BudgetUnavailableError
+from coreason_budget.models import SpendRecord
+
+from .conftest import booked, standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from coreason_budget.manager import BudgetManager
+
+    from ..conftest import Driver
+    from ..proxy import TcpProxy
+    from ..servers import RealServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CENT = 10_000_000
+
+
+@pytest.fixture
+def server(new_server: Callable[..., RealServer]) -> RealServer:
+    return new_server()
+
+
+@pytest.fixture
+def proxy(
+    server: RealServer, new_proxy: Callable[[RealServer], TcpProxy], use_server: Callable[[TcpProxy], None]
+) -> TcpProxy:
+    made = new_proxy(server)
+    use_server(made)
+    return made
+
+
+@pytest.fixture
+def manager(proxy: TcpProxy, new_manager: Callable[..., BudgetManager], driver: Driver) -> BudgetManager:
+    made = new_manager()
+    driver(made, "charge", "ann", "1")  # the account is open and the scripts are loaded
+    driver(driver(made, "reserve", "ann", amount="1"), "release")
+    assert made.flush(5)
+    return made
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["closed", "silent"])
+def test_an_operation_whose_reply_is_lost_once_succeeds_and_counts_once(
+    proxy: TcpProxy, manager: BudgetManager, driver: Driver, silent: bool
+) -> None:
+    proxy.drop_replies(1, matching=b"EVALSHA", silent=silent)
+    hold = driver(manager, "reserve", "ann", amount="2")
+    assert standing(driver, manager) == (100 * CENT, 200 * CENT)
+
+    proxy.drop_replies(1, matching=b"EVALSHA", silent=silent)
+    receipt = driver(hold, "charge", cost="0.5")
+    assert (receipt.first, receipt.counted) == (True, True)
+    assert standing(driver, manager) == (150 * CENT, 150 * CENT)
+
+    proxy.drop_replies(1, matching=b"EVALSHA", silent=silent)
+    driver(hold, "release")
+    assert standing(driver, manager) == (150 * CENT, 0)
+    assert manager.flush(5)
+    assert booked() == 150 * CENT
+
+
+def test_a_reserve_whose_reply_is_lost_twice_is_blocked_and_its_hold_released_soon(
+    proxy: TcpProxy, manager: BudgetManager, driver: Driver
+) -> None:
+    proxy.drop_replies(2, matching=b"EVALSHA")
+
+    with pytest.raises(BudgetUnavailableError):
+        driver(manager, "reserve", "ann", amount="2")
+    assert manager.flush(5)
+
+    assert standing(driver, manager) == (100 * CENT, 0)
+
+
+def test_a_reserve_that_is_lost_and_then_refused_a_connection_leaves_no_hold(
+    proxy: TcpProxy, manager: BudgetManager, driver: Driver
+) -> None:
+    rule = proxy.hold_replies(1, matching=b"EVALSHA")
+
+    def refuse() -> None:
+        rule.wait()
+        proxy.refuse()
+
+    thread = threading.Thread(target=refuse)
+    thread.start()
+    with pytest.raises(BudgetUnavailableError):
+        driver(manager, "reserve", "ann", amount="2")
+    thread.join()
+    manager.flush(5)
+    proxy.restore()
+
+    manager.guard.housekeeper.tick()
+
+    assert standing(driver, manager) == (100 * CENT, 0)
+
+
+def test_a_charge_whose_reply_is_lost_twice_goes_to_the_database_and_counts_once_after_all(
+    server: RealServer, proxy: TcpProxy, manager: BudgetManager, driver: Driver
+) -> None:
+    hold = driver(manager, "reserve", "ann", amount="2")
+    proxy.drop_replies(2, matching=b"EVALSHA")
+
+    receipt = driver(hold, "charge", cost="0.5", charge_id="lost-twice")
+
+    assert (receipt.counted, receipt.status) == (False, ())
+    assert manager.flush(5)
+    assert SpendRecord.objects.get(charge_id="lost-twice").journal_id is None
+    manager.guard.housekeeper.tick()
+    driver(hold, "release")
+    assert standing(driver, manager) == (150 * CENT, 0)
+    assert booked() == 150 * CENT
+    with server.client() as client:
+        client.flushall()
+    assert standing(driver, manager) == (150 * CENT, 0)
+
+
+def test_a_release_whose_reply_is_lost_twice_gives_the_hold_back_once(
+    proxy: TcpProxy, manager: BudgetManager, driver: Driver
+) -> None:
+    hold = driver(manager, "reserve", "ann", amount="2")
+    proxy.drop_replies(2, matching=b"EVALSHA")
+
+    driver(hold, "release")
+
+    assert manager.flush(5)
+    assert standing(driver, manager) == (100 * CENT, 0)
+    assert booked() == 100 * CENT
