@@ -1,4 +1,4 @@
-"""A project whose Redis is down; its test database is in memory, or the file that the environment names."""
+"""A project whose Redis is down and whose database is in memory, unless the environment names others."""
 
 from __future__ import annotations
 
@@ -14,5 +14,10 @@ DATABASES = {
         "TEST": {"NAME": os.environ.get("USER_PROJECT_DATABASE")},
     }
 }
-CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": os.environ.get("USER_PROJECT_REDIS", "redis://127.0.0.1:1/0"),
+    }
+}
 COREASON_BUDGET = {"LOG_PATH": "", "DATABASE_WORK": "thread"}
