@@ -67,6 +67,8 @@ class Housekeeper:
                 part()
             except BudgetUnavailableError as error:
                 logger.warning("Housekeeping ({}) could not be done: {}", part.__name__.strip("_"), error)
+            except Exception as error:  # noqa: BLE001  # the other parts keep charges from being lost
+                logger.opt(exception=error).error("Housekeeping ({}) failed", part.__name__.strip("_"))
         with self._lock:
             self._next_tick = self._clock() + TICK_SECONDS
 
