@@ -173,8 +173,8 @@ class Journal:
         ``progress`` is told after each batch how many it has been so far.
         """
         if older_than:
-            seconds, _ = yield Command(("TIME",))
-            until = str(int(seconds) * 1000 - round(older_than * 1000))
+            seconds, micros = yield Command(("TIME",))
+            until = str(int(seconds) * 1000 + int(micros) // 1000 - round(older_than * 1000))
         start, drained = "-", 0
         while True:
             entries = yield from self._page(start, until)
