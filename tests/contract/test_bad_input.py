@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-AMOUNTS = [
+Bad = list[tuple[Any, type[Exception]]]
+
+AMOUNTS: Bad = [
     (-1, ValueError),
     ("-0.000000001", ValueError),
     (Decimal("NaN"), ValueError),
@@ -36,7 +38,7 @@ AMOUNTS = [
     (b"1", TypeError),
     (object(), TypeError),
 ]
-IDS = [
+IDS: Bad = [
     (None, TypeError),
     (True, TypeError),
     (1.5, TypeError),
@@ -51,14 +53,14 @@ IDS = [
     ("\ud800", ValueError),
     ("a\u2028b", ValueError),
 ]
-CHARGE_IDS = [
+CHARGE_IDS: Bad = [
     *[(value, error) for value, error in IDS if value is not None],
     (ANONYMOUS, ValueError),
     ("expired:x", ValueError),
     ("release:x", ValueError),
     ("x~refund", ValueError),
 ]
-MODELS = [
+MODELS: Bad = [
     (5, TypeError),
     (b"gpt", TypeError),
     ([], TypeError),
@@ -66,7 +68,7 @@ MODELS = [
     ("a\nb", ValueError),
     ("  ", ValueError),
 ]
-TTLS = [
+TTLS: Bad = [
     (0, ValueError),
     (-1, ValueError),
     (86_401, ValueError),
@@ -80,7 +82,7 @@ TTLS = [
 ]
 
 #: The name in the message, the bad values, and how to call with one.
-CALLS: list[tuple[str, list[tuple[Any, type[Exception]]], str, Any]] = [
+CALLS: list[tuple[str, Bad, str, Any]] = [
     ("amount", AMOUNTS, "reserve", lambda value: (("ann", "apollo", value), {})),
     ("amount", AMOUNTS, "check", lambda value: (("ann", "apollo", value), {})),
     ("amount", [(None, TypeError)], "check", lambda value: (("ann", "apollo", value), {})),
@@ -97,7 +99,7 @@ CALLS: list[tuple[str, list[tuple[Any, type[Exception]]], str, Any]] = [
     ],
     ("project_id", [*IDS[1:], (ANONYMOUS, ValueError)], "charge", lambda value: (("ann", 1, value), {})),
 ]
-ON_A_HOLD: list[tuple[str, list[tuple[Any, type[Exception]]], str, Any]] = [
+ON_A_HOLD: list[tuple[str, Bad, str, Any]] = [
     ("cost", AMOUNTS, "charge", lambda value: {"cost": value}),
     ("charge_id", CHARGE_IDS, "charge", lambda value: {"cost": 1, "charge_id": value}),
     ("model", MODELS, "charge", lambda value: {"cost": 1, "model": value}),
@@ -166,7 +168,7 @@ def test_a_charge_on_a_hold_needs_a_response_or_a_cost(
 
 
 def test_a_reservation_refuses_bad_values_where_it_is_written(budget: BudgetManager) -> None:
-    with pytest.raises(ValueError, match="^amount must not be negative"):
+    with pytest.raises(ValueError, match=r"^amount must not be negative"):
         budget.reservation("ann", amount=-1)
-    with pytest.raises(TypeError, match="^user_id must be"):
+    with pytest.raises(TypeError, match=r"^user_id must be"):
         budget.reservation(None)

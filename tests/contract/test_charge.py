@@ -177,5 +177,10 @@ def test_a_response_is_priced_and_its_tokens_are_recorded(driver: Driver, make) 
 
     assert receipt.cost == Decimal("0.007")
     record = SpendRecord.objects.get()
-    assert (record.model, record.input_tokens, record.output_tokens, record.cost_nanos) == ("gpt-4o", 1000, 500, 7000000)
+    assert (record.model, record.input_tokens, record.output_tokens, record.cost_nanos) == (
+        "gpt-4o",
+        1000,
+        500,
+        7000000,
+    )
     assert account(driver, budget, "ann").held == 0

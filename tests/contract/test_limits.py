@@ -87,9 +87,9 @@ def test_a_limit_of_a_transaction_counts_once_it_is_committed(
         UserLimit.objects.create(user=user, amount_usd=5)
     assert limit(driver, budget) == 5
 
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         UserLimit.objects.update_or_create(user=user, defaults={"amount_usd": 9})
-        1 / 0  # noqa: B018
+        transaction.set_rollback(True)
     assert limit(driver, budget) == 5
 
 
@@ -230,7 +230,7 @@ def test_a_rebuild_that_read_old_rows_cannot_overwrite_a_newer_push(
     driver(budget, "check", "bob")  # the server knows the scripts
     ledger = budget.ledger
     rebuild = ledger.journal.rebuild(SEVEN)
-    step, answers = next(rebuild), []
+    step, answers = next(rebuild), list[Any]()
     while len(answers) < 4:  # floor, begin, entries, rows
         answers.append(step.perform(ledger))
         step = rebuild.send(answers[-1]) if len(answers) < 4 else step
@@ -246,7 +246,7 @@ def test_a_rebuild_that_read_old_rows_cannot_overwrite_a_newer_push(
 def test_limits_belong_to_the_user_whose_key_it_is_exactly(driver: Driver, budget: BudgetManager, user: User) -> None:
     UserLimit.objects.create(user=user, amount_usd=5)
 
-    limits = [account(driver, budget, name).limit for name in (7, "7", "07", " 7", "７", "+7", "7.0")]
+    limits = [account(driver, budget, name).limit for name in (7, "7", "07", " 7", "\uff17", "+7", "7.0")]
 
     assert limits == [5, 5, 1, 1, 1, 1, 1]
 

@@ -229,10 +229,15 @@ def accounts(user: str, project: str | None) -> list[tuple[str, str]]:
     return [("user", user), *([("project", project)] if project else []), ("global", "")]
 
 
-OPERATIONS: Final = ["reserve"] * 4 + ["charge"] * 4 + ["spend", "check", "release", "extend", "sweep", "wait"] + [
-    "wait_for_days",
-    "lose_accounts",
-]
+OPERATIONS: Final = (
+    ["reserve"] * 4
+    + ["charge"] * 4
+    + ["spend", "check", "release", "extend", "sweep", "wait"]
+    + [
+        "wait_for_days",
+        "lose_accounts",
+    ]
+)
 steps = st.lists(
     st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 3), st.integers(0, 60), st.sampled_from([60, 240, 7200])),
     min_size=15,

@@ -286,9 +286,7 @@ def test_more_entries_than_a_rebuild_merges_are_drained_first(
     assert SpendRecord.objects.count() == 7
 
 
-def test_an_entry_that_cannot_be_read_blocks_nobody(
-    driver: Driver, budget: BudgetManager, backend: Backend
-) -> None:
+def test_an_entry_that_cannot_be_read_blocks_nobody(driver: Driver, budget: BudgetManager, backend: Backend) -> None:
     with backend.client() as client:
         client.xadd("{coreason-budget}:journal", {"c": "broken", "n": "x", "k": "charge", "t": "1", "h": "", "p": "{"})
     driver(budget, "charge", "ann", "0.1")

@@ -113,8 +113,12 @@ def test_the_error_survives_a_pickle(driver: Driver, budget: BudgetManager) -> N
 
     copy = pickle.loads(pickle.dumps(error))
 
-    assert str(copy) == str(error) == (
-        "The budget of user 'ann' per day is used up: limit 1 USD, spent 0, held 0, asked for 2. "
-        "It resets at 2030-03-14T00:00:00+00:00."
+    assert (
+        str(copy)
+        == str(error)
+        == (
+            "The budget of user 'ann' per day is used up: limit 1 USD, spent 0, held 0, asked for 2. "
+            "It resets at 2030-03-14T00:00:00+00:00."
+        )
     )
     assert (copy.retry_after, copy.first, copy.remaining) == (error.retry_after, True, 1)

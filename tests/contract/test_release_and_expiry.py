@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from coreason_budget import BudgetExceededError, HoldClosedError
+from coreason_budget.ledger.redis import Granted
 from coreason_budget.models import SpendRecord
 
 from .tools import booked, dump, held, records, spent, sweep
@@ -73,6 +74,7 @@ def test_a_repeated_reserve_gets_the_first_answer_or_a_conflict(driver: Driver, 
 
     again = ledger.run(ledger.reserve(made.id, made.deposit, made.amount, 1000, made.bearer()))
 
+    assert isinstance(again, Granted)
     assert again.deadline == ledger.now() + 600_000  # the first one
     with pytest.raises(ValueError, match="another amount or account"):
         ledger.run(ledger.reserve(made.id, made.deposit, made.amount + 1, 1000, made.bearer()))

@@ -24,7 +24,9 @@ def test_a_hold_counts_on_every_account_of_the_call(driver: Driver, budget: Budg
     hold = driver(budget, "reserve", "ann", "apollo", amount="0.25")
 
     assert hold.amount == Decimal("0.25")
-    assert [(item.scope, item.spent, item.held, item.remaining) for item in driver(budget, "status", "ann", "apollo")] == [
+    assert [
+        (item.scope, item.spent, item.held, item.remaining) for item in driver(budget, "status", "ann", "apollo")
+    ] == [
         ("user", 0, Decimal("0.25"), Decimal("0.75")),
         ("project", 0, Decimal("0.25"), Decimal("2.75")),
         ("global", 0, Decimal("0.25"), Decimal("99.75")),

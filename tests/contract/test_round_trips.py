@@ -10,7 +10,7 @@ from coreason_budget import BudgetExceededError
 from coreason_budget.ledger.steps import Command, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from coreason_budget import BudgetManager
     from tests.conftest import Backend, Driver
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """List what operations do: the command they send, or ``query``."""
     seen: list[str] = []
 

@@ -26,7 +26,6 @@ from coreason_budget.periods import Period
 from coreason_budget.scopes import Scope, Subject, clean_id, subjects_of
 
 LUA = sorted(path.name.removesuffix(".lua") for path in (files("coreason_budget.ledger") / "lua").iterdir())
-ids = st.text(min_size=1, max_size=30).filter(lambda text: _is_id(text))
 
 
 def _is_id(text: str) -> bool:
@@ -34,6 +33,9 @@ def _is_id(text: str) -> bool:
         return clean_id(text, "id") == text
     except ValueError:
         return False
+
+
+ids = st.text(min_size=1, max_size=30).filter(_is_id)
 
 
 @pytest.mark.parametrize("name", [name for name in LUA if name != "prelude"])

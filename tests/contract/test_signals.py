@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,7 +34,7 @@ def everywhere(request: pytest.FixtureRequest) -> Callable[[Callable[..., Any]],
     def connect(receiver: Callable[..., Any]) -> None:
         for signal in SIGNALS:
             signal.connect(receiver, weak=False)
-            request.addfinalizer(lambda signal=signal: signal.disconnect(receiver))
+            request.addfinalizer(partial(signal.disconnect, receiver))
 
     return connect
 

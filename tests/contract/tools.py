@@ -43,7 +43,13 @@ class Clock:
 
 
 def account(
-    driver: Driver, budget: BudgetManager, user: object, project: object = None, *, scope: str = "user", period: str = "day"
+    driver: Driver,
+    budget: BudgetManager,
+    user: object,
+    project: object = None,
+    *,
+    scope: str = "user",
+    period: str = "day",
 ) -> AccountStatus:
     """Return how one account of a call stands in a period."""
     items: list[AccountStatus] = driver(budget, "status", user, project)
