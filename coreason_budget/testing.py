@@ -27,6 +27,7 @@ by another thread; ``service.flush()`` waits for it.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from unittest import TestCase
 
@@ -184,6 +185,7 @@ class _FakeServer(Connections):
 
     def __init__(self) -> None:
         try:
+            import_module("lupa")  # in which fakeredis runs scripts
             from fakeredis import FakeRedisConnection, FakeServer
         except ImportError as error:
             raise BudgetConfigurationError(

@@ -346,7 +346,7 @@ def test_a_bug_in_background_work_is_logged(budget, caplog):
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_database_that_hangs_is_unavailable_in_time(gate, driver, settings):
+def test_a_database_that_hangs_is_unavailable_in_time(gate, driver, settings, production):
     settings.CACHES = {"default": fake_backend().alias}
     budget = BudgetManager(BudgetConfig(database_timeout="0.1"))
     database = budget.ledger.database

@@ -128,8 +128,9 @@ def test_only_test_cases_can_be_decorated():
         isolated_budgets()(type("Plain", (), {}))
 
 
-def test_without_fakeredis_the_error_names_the_remedy(monkeypatch):
-    monkeypatch.setitem(sys.modules, "fakeredis", None)
+@pytest.mark.parametrize("missing", ["fakeredis", "lupa"])
+def test_without_fakeredis_the_error_names_the_remedy(monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(BudgetConfigurationError, match=r"pip install 'django-coreason-budget\[testing\]'"):
         isolated_budgets().enable()
     assert state.current() is None

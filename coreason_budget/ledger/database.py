@@ -113,10 +113,7 @@ class Database:
         """Do work and return its result, never on the event loop's thread. See call()."""
         if not self._may_be_inline():
             return await self._await(self._submit(work))
-        connection = self._connection()
-        if connection.connection is not None and self._inline_connection() is connection:
-            return await self._await(self._submit(_lending(connection, work)))
-        # The connection may be that of the thread on which asgiref runs what is not asynchronous.
+        # A loop has no connection of its own; the one that counts may be that of the thread where sync work is run.
         result: T = await sync_to_async(self.call, thread_sensitive=True)(work)
         return result
 
