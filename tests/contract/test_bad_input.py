@@ -60,6 +60,7 @@ CHARGE_IDS: Bad = [
     ("release:x", ValueError),
     ("x~refund", ValueError),
 ]
+PROJECT_IDS: Bad = [*IDS[1:], (ANONYMOUS, ValueError)]
 MODELS: Bad = [
     (5, TypeError),
     (b"gpt", TypeError),
@@ -94,10 +95,10 @@ CALLS: list[tuple[str, Bad, str, Any]] = [
     *[("user_id", IDS, name, lambda value: ((value,), {})) for name in ("reserve", "check", "status")],
     ("user_id", IDS, "charge", lambda value: ((value, 1), {})),
     *[
-        ("project_id", [*IDS[1:], (ANONYMOUS, ValueError)], name, lambda value: (("ann",), {"project_id": value}))
+        ("project_id", PROJECT_IDS, name, lambda value: (("ann",), {"project_id": value}))
         for name in ("reserve", "check", "status")
     ],
-    ("project_id", [*IDS[1:], (ANONYMOUS, ValueError)], "charge", lambda value: (("ann", 1, value), {})),
+    ("project_id", PROJECT_IDS, "charge", lambda value: (("ann", 1, value), {})),
 ]
 ON_A_HOLD: list[tuple[str, Bad, str, Any]] = [
     ("cost", AMOUNTS, "charge", lambda value: {"cost": value}),
