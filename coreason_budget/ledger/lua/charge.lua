@@ -20,6 +20,7 @@ if known then
   return {'ok', its_nonce == nonce and '1' or '0', answer}
 end
 
+redis.call('XLEN', KEYS[4]) -- what is no stream must fail before anything is written
 local accounts = load_all(5, run)
 local t = moment(accounts, windows, now)
 if not t then return {'clock', int(now)} end
