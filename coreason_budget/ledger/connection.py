@@ -23,7 +23,7 @@ from redis.sentinel import SentinelConnectionPool
 
 from ..exceptions import BudgetConfigurationError
 from . import isolation
-from .pools import accepted, alias_pool, async_sentinel_client, async_twin
+from .pools import accepted, alias_pool, async_sentinel_client, async_twin, close_pool, sentinels_of
 from .wires import Wires, in_time
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Connections:
             client.close()
             pool = getattr(client, "connection_pool", None)
             if pool is not None:
-                pool.disconnect()
+                close_pool(pool)
         with self._lock:
             self._drop_closed_loops()
 
@@ -237,6 +237,9 @@ class LoopClient:
         pool = getattr(self.client, "connection_pool", None)
         if pool is not None:
             await pool.disconnect()
+            for sentinel in sentinels_of(pool):
+                await sentinel.aclose()
+                await sentinel.connection_pool.disconnect()
 
     async def _until_loop_ends(self) -> AsyncGenerator[None, None]:
         try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from redis.sentinel import SentinelConnectionPool
 
-__all__ = ["accepted", "alias_pool", "async_sentinel_client", "async_twin"]
+__all__ = ["accepted", "alias_pool", "async_sentinel_client", "async_twin", "close_pool", "sentinels_of"]
 
 
 def alias_pool(alias: str) -> redis.ConnectionPool:
@@ -46,6 +46,19 @@ def alias_pool(alias: str) -> redis.ConnectionPool:
     factory: Any = get_connection_factory(dict(conf.get("OPTIONS") or {}))
     pool: redis.ConnectionPool = factory.get_connection_pool(factory.make_connection_params(url))
     return pool
+
+
+def sentinels_of(pool: Any) -> list[Any]:
+    """Return the clients of the Sentinels that a pool asks for its server, none for another pool."""
+    manager = getattr(pool, "sentinel_manager", None)
+    return [] if manager is None else list(manager.sentinels)
+
+
+def close_pool(pool: redis.ConnectionPool) -> None:
+    """Close the connections of a pool, and those to its Sentinels."""
+    pool.disconnect()
+    for sentinel in sentinels_of(pool):
+        sentinel.connection_pool.disconnect()
 
 
 def async_twin(connection_class: type) -> type:

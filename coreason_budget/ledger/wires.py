@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from ..exceptions import BudgetUnavailableError
+from .pools import close_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +50,7 @@ class Wires:
         """Close all connections; those in use once their commands have ended."""
         self._closed = True
         self._forget_idle()
-        self._pool.disconnect()
+        close_pool(self._pool)
 
     def _execute_slowly(self, args: Sequence[Any], *, is_free: bool) -> Any:
         if not is_free and not self._free.acquire(timeout=self._timeout):
