@@ -11,8 +11,9 @@ import pytest
 from coreason_budget.conf import BudgetConfig
 from coreason_budget.ledger.scripts import Keys
 from coreason_budget.manager import BudgetManager
-from coreason_budget.money import to_nanos
 from coreason_budget.models import SpendRecord
+from coreason_budget.money import to_nanos
+from coreason_budget.scopes import Scope, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 TIMEOUT = 0.3
 BOUND = 2 * TIMEOUT + 0.1 + 0.15  # the promise, and what a loaded machine adds
 
+ANN = Subject(Scope.USER, "ann")
 KEYS = Keys("coreason-budget")
 
 
@@ -39,11 +41,12 @@ def new_manager() -> Iterator[Callable[..., BudgetManager]]:
         yield make
 
 
-def account(server: RealServer, key: str = "u:ann") -> dict[str, str]:
-    """Return an account as it is in the server."""
+def account(server: RealServer) -> dict[str, str]:
+    """Return the account of ann as it is in the server."""
     with server.client() as client:
-        found: dict[str, str] = client.hgetall(f"{KEYS.tag}:a:{key}")
-        return found
+        found: dict[str, str] = client.hgetall(KEYS.account(ANN))
+    assert found
+    return found
 
 
 def booked(user_id: str = "ann") -> int:

@@ -54,7 +54,7 @@ def test_a_frozen_server_is_refused_in_time_and_what_it_does_later_is_harmless(
     options: dict[str, Any],
     new_manager: Callable[..., BudgetManager],
     driver: Driver,
-    warm: bool,
+    warm: bool,  # noqa: FBT001  # a parameter of the test
 ) -> None:
     server = new_server()
     use(settings, server.url, options)

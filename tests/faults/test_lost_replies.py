@@ -51,7 +51,10 @@ def manager(proxy: TcpProxy, new_manager: Callable[..., BudgetManager], driver: 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["closed", "silent"])
 def test_an_operation_whose_reply_is_lost_once_succeeds_and_counts_once(
-    proxy: TcpProxy, manager: BudgetManager, driver: Driver, silent: bool
+    proxy: TcpProxy,
+    manager: BudgetManager,
+    driver: Driver,
+    silent: bool,  # noqa: FBT001  # a parameter of the test
 ) -> None:
     proxy.drop_replies(1, matching=b"EVALSHA", silent=silent)
     hold = driver(manager, "reserve", "ann", amount="2")
