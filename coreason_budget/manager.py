@@ -62,8 +62,8 @@ class BudgetManager:
     The budget of one installation: asks before a call, books what it cost.
 
     ``BudgetManager()`` reads the settings; ``BudgetManager(BudgetConfig(redis_url=...))`` overrides them. It can be
-    shared by threads and event loops. Amounts are USD: Decimal, str or int, or a float, which is taken by its shortest text.
-    Subjects are a user and, if any, a project; the global budget always counts too.
+    shared by threads and event loops. Amounts are USD: Decimal, str or int, or a float, which is taken by its shortest
+    text. Subjects are a user and, if any, a project; the global budget always counts too.
     """
 
     def __init__(self, config: BudgetConfig | None = None, *, clock: Callable[[], int] | None = None) -> None:

@@ -10,6 +10,7 @@ import threading
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.signals import setting_changed
 
 from .conf import SETTING
@@ -78,7 +79,7 @@ def _of_manager(method: Callable[Concatenate[BudgetManager, P], T]) -> Callable[
     def function(*args: P.args, **kwargs: P.kwargs) -> T:
         return method(manager(), *args, **kwargs)
 
-    return function
+    return markcoroutinefunction(function) if iscoroutinefunction(method) else function
 
 
 reservation = _of_manager(BudgetManager.reservation)

@@ -7,9 +7,9 @@ journal, and a rebuild reads the journal before it sums the rows.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -50,7 +50,6 @@ class Journal:
     def __init__(self, ledger: RedisLedger) -> None:
         self._ledger = ledger
         self._pending: deque[Booking] = deque()
-        self._lock = threading.Lock()
         self._aside: set[str] = set()
         self._shouted: set[str] = set()  # a record is logged once, however often it cannot be written
 
@@ -58,8 +57,7 @@ class Journal:
 
     def writer(self, bookings: Sequence[Booking]) -> Callable[[], int]:
         """Take bookings over and return the work that writes them, together with what others left to be written."""
-        with self._lock:
-            self._pending.extend(bookings)
+        self._pending.extend(bookings)
         return self.write_pending
 
     def write_pending(self) -> int:
@@ -85,18 +83,20 @@ class Journal:
         return len(self._pending)
 
     def _take(self) -> list[Booking]:
-        with self._lock:
-            return [self._pending.popleft() for _ in range(min(BATCH, len(self._pending)))]
+        batch: list[Booking] = []
+        with suppress(IndexError):  # others take too; a deque needs no lock, which a fork could leave locked
+            while len(batch) < BATCH:
+                batch.append(self._pending.popleft())
+        return batch
 
     def _put_back(self, batch: Sequence[Booking]) -> None:
         for booking in batch:
             if booking.journal_id is None and booking.charge.charge_id not in self._shouted:
                 self._shouted.add(booking.charge.charge_id)
                 logger.critical("A charge is only in this process' memory, neither store answers: {}", booking)
-        with self._lock:
-            self._pending.extendleft(reversed(batch))
-            while len(self._pending) > KEPT_IN_MEMORY:
-                self._pending.pop()
+        if len(self._pending) >= KEPT_IN_MEMORY:  # the journal has those with a place in it
+            batch = [booking for booking in batch if booking.journal_id is None]
+        self._pending.extendleft(reversed(batch))
 
     def write(self, bookings: Sequence[Booking]) -> None:
         """Insert bookings, then take their entries out of the journal. Runs where the database work is done."""
