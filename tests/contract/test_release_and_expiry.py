@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
+from redis.exceptions import NoScriptError
 
 from coreason_budget import BudgetExceededError, HoldClosedError
 from coreason_budget.ledger.redis import Granted
@@ -271,6 +272,32 @@ def test_extend_saves_a_hold_that_is_due_and_not_swept(driver: Driver, budget: B
     assert held(driver, budget, "ann") == "0.5"
     clock.move(seconds=600)
     assert sweep(budget) == ["0.5"]
+
+
+def test_a_hold_that_is_extended_while_a_sweep_looks_for_it_is_left_alone(
+    driver: Driver, budget: BudgetManager, clock: Clock
+) -> None:
+    hold = driver(budget, "reserve", "ann", amount="0.5", ttl=60)
+    other = driver(budget, "reserve", "bob", amount="0.5", ttl=60)
+    clock.move(seconds=60)
+    sweeping = budget.ledger.journal.sweep()
+    due = next(sweeping).perform(budget.ledger)
+    assert set(due) == {hold.id, other.id}
+
+    driver(hold, "extend", 60)
+    driver(other, "release")
+    step = sweeping.send(due)
+    booked_for: list[object] | None = None
+    while booked_for is None:
+        try:
+            step = sweeping.send(step.perform(budget.ledger))
+        except NoScriptError as error:
+            step = sweeping.throw(error)
+        except StopIteration as stop:
+            booked_for = stop.value
+
+    assert booked_for == []
+    assert (held(driver, budget, "ann"), held(driver, budget, "bob"), records()) == ("0.5", "0", [])
 
 
 @pytest.mark.parametrize("end", ["release", "final charge", "sweep"])

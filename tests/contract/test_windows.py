@@ -111,8 +111,10 @@ def test_what_is_held_over_midnight_counts_in_the_new_day(driver: Driver, budget
     driver(budget, "reserve", "ann", amount="0.4")
 
 
-def test_windows_never_move_back_when_the_clock_does(driver: Driver, make: Make, clock: Clock) -> None:
+@pytest.mark.parametrize("ahead", [0, 60_000, 86_400_000])
+def test_windows_never_move_back_when_the_clock_does(driver: Driver, make: Make, clock: Clock, ahead: int) -> None:
     budget = make(**ALL)
+    budget.ledger._skew = ahead  # of this process' clock
     clock.set("2030-05-01T00:00:01+00:00")
     driver(budget, "charge", "ann", 2)
     clock.set("2030-04-30T23:59:50+00:00")
