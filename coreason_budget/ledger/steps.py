@@ -174,13 +174,24 @@ async def arun(operation: Operation[T], context: Context) -> T:
         while True:
             try:
                 result = await step.aperform(context)
-            except BaseException as error:  # noqa: BLE001  # it is for the operation to decide
+            except BaseException as error:  # it is for the operation to decide
+                if not _loop_is_running():  # it was closed in mid-call: nothing can be awaited any more
+                    operation.close()
+                    raise GeneratorExit from error
                 step = operation.throw(error)
             else:
                 step = operation.send(result)
     except StopIteration as stop:
         value: T = stop.value
         return value
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def settle(operation: Operation[T], context: Context) -> T:
