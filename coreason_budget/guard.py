@@ -106,6 +106,7 @@ class BudgetGuard:
         charged = yield from self._ledger.charge(charge, deposit, nonce=uuid4().hex, final=final)
         self._housekeeper.nudge(deposit.subjects)
         if charged.error is not None:
+            self._housekeeper.hurry()
             yield from self._report_unavailable(charged.error, "charge")
         receipt = yield from self._receipt(charge, deposit, charged)
         if charged.first:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.core.exceptions import ValidationError
+from django.db import models, router
 from django.utils import timezone
 
 from .money import to_nanos
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .models import BudgetLimit
 
 __all__ = ["Limits"]
+
+M = TypeVar("M", bound=models.Model)
 
 
 class Limits:
@@ -51,11 +54,16 @@ def _rows(subject: Subject) -> Iterable[BudgetLimit]:
     match subject.scope:
         case Scope.USER:
             key = user_key(subject.id)
-            return () if key is None else UserLimit.objects.filter(user=key)
+            return () if key is None else _current(UserLimit).filter(user=key)
         case Scope.PROJECT:
-            return ProjectLimit.objects.filter(project_id=subject.id)
+            return _current(ProjectLimit).filter(project_id=subject.id)
         case Scope.GLOBAL:
-            return GlobalLimit.objects.all()
+            return _current(GlobalLimit).all()
+
+
+def _current(model: type[M]) -> models.Manager[M]:
+    """Return a table's rows where they are written: a replica that lags would bring an old limit back."""
+    return model._default_manager.db_manager(router.db_for_write(model))
 
 
 def user_key(user_id: str) -> Any:

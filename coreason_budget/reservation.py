@@ -154,7 +154,8 @@ class Reservation:
         receipt = yield from self._manager.guard.charge(hold.deposit, spend, hold=hold, final=final)
         if final and not receipt.first:  # a repeated charge answers as before and leaves this hold open
             yield from self._end()
-        self._ended = self._ended or final
+        # A charge that could not be counted ends the hold once it is: until then others must not have the money.
+        self._ended = self._ended or final or not receipt.counted
         return receipt
 
     def _end(self) -> Operation[None]:

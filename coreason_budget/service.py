@@ -6,6 +6,7 @@ It is built again when the settings change (``override_settings`` in tests).
 
 from __future__ import annotations
 
+import os
 import threading
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -58,6 +59,14 @@ def manager() -> BudgetManager:
             if _manager is None:
                 _manager = BudgetManager()
     return _manager
+
+
+def _renew_lock() -> None:
+    global _lock  # noqa: PLW0603 - a fork may have copied it while another thread held it
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def reset() -> None:

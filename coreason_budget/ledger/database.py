@@ -130,7 +130,7 @@ class Database:
         else:
             future = self._post(lambda: self._reported(work, again=work))
             if future is not None and self._should_wait():
-                with suppress(FutureTimeoutError):  # it stays queued
+                with suppress(FutureTimeoutError, BudgetUnavailableError):  # it stays queued, or is done with the next
                     future.result(self._timeout)
 
     async def awrite(self, work: Callable[[], Any]) -> None:
@@ -143,9 +143,9 @@ class Database:
         except BudgetUnavailableError as error:
             self._report(error)
 
-    def post(self, work: Callable[[], Any]) -> None:
-        """Have the writing thread do work. It is dropped if the queue is full: the journal has what it would write."""
-        self._post(lambda: self._reported(work))
+    def post(self, work: Callable[[], Any]) -> bool:
+        """Have the writing thread do work. Return False if its queue is full: the journal has what it would write."""
+        return self._post(lambda: self._reported(work)) is not None
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all queued work is done, at most that many seconds. Return whether it is."""
@@ -251,7 +251,10 @@ class Database:
             logger.error("Spend records wait in the journal: {}", error)
 
     def _prepare(self) -> None:
-        """Make the connections of a lane's thread fit for a job."""
+        """Make the connections of a lane's thread fit for a job. Raise BudgetUnavailableError."""
+        _translated(self._mend_connections)
+
+    def _mend_connections(self) -> None:
         for connection in connections.all(initialized_only=True):
             connection.close_if_unusable_or_obsolete()
         own = self._connection()

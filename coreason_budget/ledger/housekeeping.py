@@ -6,8 +6,7 @@ It runs on the ledger's writing thread, at most every few seconds, and only when
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -41,24 +40,24 @@ class Housekeeper:
         self._ledger = ledger
         self._on_swept = on_swept
         self._clock = clock
-        self._lock = threading.Lock()
         self._next_tick = clock() + TICK_SECONDS
-        self._seen: OrderedDict[Subject, float] = OrderedDict()
+        self._seen: dict[Subject, float] = {}
 
     def nudge(self, subjects: Iterable[Subject]) -> None:
         """Note which accounts are in use, and keep house on the ledger's thread if it is time to. Never blocks."""
         now = self._clock()
         for subject in subjects:
-            if subject not in self._seen:
-                self._remember(subject, now)
+            if subject not in self._seen and len(self._seen) < REMEMBERED_SUBJECTS:
+                self._seen[subject] = now
         if now < self._next_tick:
             return
-        with self._lock:
-            if now < self._next_tick:
-                return
+        self._next_tick = inf  # until the tick has been done; without a lock, which a fork could leave locked
+        if self._ledger.database.is_inline() or not self._ledger.database.post(self.tick):
             self._next_tick = now + TICK_SECONDS
-        if not self._ledger.database.is_inline():
-            self._ledger.database.post(self.tick)
+
+    def hurry(self) -> None:
+        """Keep house at the next nudge: something waits for it."""
+        self._next_tick = min(self._next_tick, self._clock())
 
     def tick(self) -> None:
         """Keep house once, on this thread. Each part goes on where another fails; failures are logged."""
@@ -69,14 +68,7 @@ class Housekeeper:
                 logger.warning("Housekeeping ({}) could not be done: {}", part.__name__.strip("_"), error)
             except Exception as error:  # noqa: BLE001  # the other parts keep charges from being lost
                 logger.opt(exception=error).error("Housekeeping ({}) failed", part.__name__.strip("_"))
-        with self._lock:
-            self._next_tick = self._clock() + TICK_SECONDS
-
-    def _remember(self, subject: Subject, now: float) -> None:
-        with self._lock:
-            self._seen[subject] = now
-            while len(self._seen) > REMEMBERED_SUBJECTS:
-                self._seen.popitem(last=False)
+        self._next_tick = self._clock() + TICK_SECONDS
 
     def _write(self) -> None:
         self._ledger.database.call(self._ledger.journal.write_pending)
@@ -93,9 +85,7 @@ class Housekeeper:
 
     def _verify(self) -> None:
         due = self._clock() - self._ledger.config.verify_every
-        with self._lock:
-            subjects = [subject for subject, seen in self._seen.items() if seen <= due][:VERIFIED_PER_TICK]
-            for subject in subjects:
-                del self._seen[subject]
-        for subject in subjects:
+        subjects = [subject for subject, seen in self._seen.copy().items() if seen <= due]
+        for subject in subjects[:VERIFIED_PER_TICK]:
             self._ledger.run(self._ledger.journal.rebuild(subject, "verify"))
+            self._seen.pop(subject, None)

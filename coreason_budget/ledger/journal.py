@@ -57,7 +57,8 @@ class Journal:
 
     def writer(self, bookings: Sequence[Booking]) -> Callable[[], int]:
         """Take bookings over and return the work that writes them, together with what others left to be written."""
-        self._pending.extend(bookings)
+        full = len(self._pending) >= KEPT_IN_MEMORY  # then the journal has those with a place in it
+        self._pending.extend(booking for booking in bookings if not full or booking.journal_id is None)
         return self.write_pending
 
     def write_pending(self) -> int:
@@ -90,7 +91,7 @@ class Journal:
         return batch
 
     def _put_back(self, batch: Sequence[Booking]) -> None:
-        for booking in batch:
+        for booking in (*batch, *self._pending.copy()):
             if booking.journal_id is None and booking.charge.charge_id not in self._shouted:
                 self._shouted.add(booking.charge.charge_id)
                 logger.critical("A charge is only in this process' memory, neither store answers: {}", booking)
@@ -100,15 +101,15 @@ class Journal:
 
     def write(self, bookings: Sequence[Booking]) -> None:
         """Insert bookings, then take their entries out of the journal. Runs where the database work is done."""
-        from .records import PoisonError, store
+        from .records import VALUE_ERRORS, PoisonError, store
 
         try:
             hows = store(bookings)
         except PoisonError as error:
             self._set_aside(bookings[0], error)
             return
-        except Exception as error:
-            if len(bookings) == 1 or not _is_about_values(error):
+        except VALUE_ERRORS:
+            if len(bookings) == 1:
                 raise
             for booking in bookings:
                 self.write([booking])
@@ -135,13 +136,15 @@ class Journal:
         return (yield from self._ledger.call("ack", keys, args))
 
     def _set_aside(self, booking: Booking, error: Exception) -> None:
-        name = booking.journal_id or booking.charge.charge_id
-        if name not in self._aside:
-            self._aside.add(name)
+        if booking.journal_id is None:
+            logger.critical("The database refuses a charge that no journal has: {}: {}", error, booking)
+        elif booking.journal_id not in self._aside:
+            self._aside.add(booking.journal_id)
             logger.error("The database refuses a charge; it stays in the journal: {}: {}", error, booking)
 
     def abandon(self, hold_id: str, deposit: Deposit, charge: Charge) -> None:
         """Release, in the background, a hold of which nobody knows whether it was made."""
+        note = replace(charge, charge_id=f"release:{hold_id}", cost=0, kind="adjustment", hold_id=hold_id)
         durable = not self._ledger.database.is_inline()
 
         def release() -> None:
@@ -149,10 +152,10 @@ class Journal:
                 self._ledger.run(self._ledger.release(hold_id, deposit, charge))
             except BudgetUnavailableError:
                 if durable:
-                    note = replace(charge, charge_id=f"release:{hold_id}", cost=0, kind="adjustment", hold_id=hold_id)
                     self.writer([Booking(note, None, self._ledger.now())])()
 
-        self._ledger.database.post(release)
+        if not self._ledger.database.post(release):
+            self.writer([Booking(note, None, self._ledger.now())])
 
     def returned(self, hold_id: str, reply: Sequence[str]) -> Booking:
         """Return the refund that a late release booked."""
@@ -272,6 +275,7 @@ class Journal:
             2 * LONGEST_HOLD_MS,
             *overrides_args(overrides),
             *pairs,
+            defaults_text(ledger.limits.defaults(subject)),
         )
         if reply[0] != "done":
             return None
@@ -359,11 +363,12 @@ class Journal:
         for booking in bookings:
             charge = booking.charge
             accounts = subjects(charge)
-            if charge.hold_id:
-                yield from ledger.release(charge.hold_id, ledger.deposit(accounts), charge)
             keys = [ledger.keys.journal, *ledger.keys.accounts(accounts)]
             indexes = ",".join(str(i + 2) for i in range(len(accounts)))
+            # Doubt first: what the hold gives back must not be had before the charge is counted.
             yield from ledger.call("ack", keys, ["", charge.charge_id, "doubt", indexes])
+            if charge.hold_id:
+                yield from ledger.release(charge.hold_id, ledger.deposit(accounts), charge)
             yield Query(lambda c=charge: mark_counted([c.charge_id]))  # type: ignore[misc]
         return len(bookings)
 
@@ -376,14 +381,6 @@ def subjects(charge: Charge) -> tuple[Subject, ...]:
 
 def _falls_into(at: int, window: Window) -> bool:
     return to_ms(window.start) <= at < to_ms(window.end)
-
-
-def _is_about_values(error: Exception) -> bool:
-    from django.db import DatabaseError, OperationalError
-
-    if isinstance(error, OperationalError):
-        return False
-    return isinstance(error, (DatabaseError, ValueError, TypeError, OverflowError))
 
 
 def _text(value: Any) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from django.db import DatabaseError, IntegrityError, OperationalError, router, transaction
+from django.db import DataError, IntegrityError, router, transaction
 from django.db.models import Max, Q, Sum
 
+from ..log import logger
 from ..models import SpendRecord
 from ..periods import Period, Window, from_ms
 from ..scopes import Scope, Subject
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-__all__ = ["How", "PoisonError", "highest_journal_id", "mark_counted", "store", "total", "uncounted"]
+__all__ = ["VALUE_ERRORS", "How", "PoisonError", "highest_journal_id", "mark_counted", "store", "total", "uncounted"]
 
 #: How a booking came into the database: inserted now, there already under this journal id, or under another one.
 How = Literal["new", "same", "other"]
+
+
+#: What a database raises for values it cannot store; all else (down, read-only, not migrated) may be better soon.
+VALUE_ERRORS: Final = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
 
 
 class PoisonError(Exception):
@@ -41,15 +46,13 @@ def store(bookings: Sequence[Booking]) -> list[How]:
 
     Raise PoisonError if there is a single one and the database refuses its values; django.db.Error otherwise.
     """
-    rows = [_row(booking) for booking in bookings]
     try:
+        rows = [_row(booking) for booking in bookings]
         with transaction.atomic(using=_alias()):
             _records().bulk_create(rows)
-    except OperationalError:
-        raise
     except IntegrityError:
         return _store_carefully(bookings)
-    except (DatabaseError, ValueError, TypeError, OverflowError) as error:
+    except VALUE_ERRORS as error:
         if len(bookings) == 1:
             raise PoisonError(f"{type(error).__name__}: {error}") from error
         raise
@@ -79,7 +82,18 @@ def _store_carefully(bookings: Sequence[Booking]) -> list[How]:
             hows.append("same" if before[charge_id] == number else "other")
         else:
             hows.append("new" if after.get(charge_id, -1) == number else "other")
+    _report_reused([booking for booking, how in zip(bookings, hows, strict=True) if how == "other"])
     return hows
+
+
+def _report_reused(bookings: Sequence[Booking]) -> None:
+    """Log charges whose id an older record has with another cost or owner: the older one stays, these do not count."""
+    rows = _records().filter(charge_id__in=[booking.charge.charge_id for booking in bookings])
+    known = {row[0]: row[1:] for row in rows.values_list("charge_id", "cost_nanos", "user_id", "project_id")}
+    for booking in bookings:
+        charge = booking.charge
+        if known.get(charge.charge_id) != (charge.cost, charge.user_id, charge.project_id):
+            logger.error("The charge id was used before for another charge, this one is not recorded: {}", booking)
 
 
 def _journal_ids(charge_ids: Sequence[str]) -> dict[str, int | None]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from redis.exceptions import NoScriptError
 
 from ..exceptions import BudgetUnavailableError, ChargeConflictError, HoldClosedError
+from ..log import logger
 from .connection import Connections
 from .database import Database
 from .journal import Journal
@@ -119,6 +120,7 @@ class RedisLedger:
         self.sleep = sleep
         self._clock = clock
         self._skew = 0
+        self._lost = 0  # replies lost so far: a script may have run, or may still run, unseen
 
     # drivers ---------------------------------------------------------------------------------------------------------
 
@@ -146,6 +148,7 @@ class RedisLedger:
             except NoScriptError:
                 command = request.command_with_source()
             except LostReplyError:
+                self._lost += 1
                 if lost:
                     raise
                 lost = True
@@ -190,18 +193,26 @@ class RedisLedger:
 
         Raise BudgetUnavailableError, and HoldClosedError or ChargeConflictError for an id that was used before.
         """
+        lost_before, verdict = self._lost, None
         try:
             verdict = yield from self._reserve(hold_id, deposit, amount, ttl, charge)
             if isinstance(verdict, Refused) and verdict.held and self.config.expired_holds == "release":
                 yield from self.journal.sweep()
                 verdict = yield from self._reserve(hold_id, deposit, amount, ttl, charge)
-        except ValueError:  # the script has said no, so there is no hold
+        except HoldClosedError as error:
+            if self._lost == lost_before:
+                raise
+            # Its first try was executed unseen: by a server that is no more, or it was swept meanwhile.
+            raise LostReplyError(str(error)) from error
+        except (ValueError, BudgetUnavailableError):
+            raise  # the script has said no, or was never sent, or a lost try has been counted
+        except BaseException:
+            self._lost += 1  # cancelled, or killed, at any step
             raise
-        except BaseException as error:
-            certain = isinstance(error, BudgetUnavailableError) and not isinstance(error, LostReplyError)
-            if ttl and not certain:
+        finally:
+            # Whoever lost a reply meanwhile: a release too many does no harm, a hold for nobody does.
+            if ttl and self._lost != lost_before and not isinstance(verdict, Granted):
                 self.journal.abandon(hold_id, deposit, charge)
-            raise
         return verdict
 
     def _reserve(
@@ -337,10 +348,21 @@ class RedisLedger:
                         yield from self.journal.rebuild(deposit.subjects[int(index) - 1])
                 case ["stale", *pairs]:
                     for i, version in _pairs(pairs):
-                        yield from self.reload_limits(deposit.subjects[i - 1], version)
+                        yield from self._fresh_or_known(deposit.subjects[i - 1], version)
                 case _:
                     return reply
         raise BudgetUnavailableError("An account could not be opened: Redis loses it as fast as it is rebuilt.")
+
+    def _fresh_or_known(self, subject: Subject, version: str) -> Operation[None]:
+        """Reload limits; while the database does not answer go on with the known ones, unless they were changed."""
+        try:
+            yield from self.reload_limits(subject, version)
+        except BudgetUnavailableError as error:
+            keys = [self.keys.account(subject)]
+            reply = yield from self.call("limits", keys, (self.injected_now(), version, "known", "", "", ""))
+            if reply[0] != "known":
+                raise
+            logger.warning("The limits of {} could not be read and stay as they were: {}", subject.label, error)
 
     def _refresh_later(self, deposit: Deposit, outdated: Sequence[str]) -> None:
         if outdated and not self.database.is_inline():

@@ -21,7 +21,7 @@ if known then
 end
 
 redis.call('XLEN', KEYS[4]) -- what is no stream must fail before anything is written
-local accounts = load_all(5, run)
+local accounts = load_all(5, run, windows)
 local t = moment(accounts, windows, now)
 if not t then return {'clock', int(now)} end
 for i, a in ipairs(accounts) do
@@ -67,13 +67,13 @@ for i, a in ipairs(accounts) do
   if a.mine then
     for _, p in ipairs(PERIODS) do
       if a[p.w] then
-        local before, after = spend(a, p, cost)
+        local _, after = spend(a, p, cost)
         local cap = a.open and a[p.o] == '1' and tonumber(limit(a, p, defaults[i]) or 0) or 0
-        if cap > 0 and before * 100 < cap * top and after * 100 >= cap * bottom then
+        if cap > 0 and after * 100 >= cap * bottom and top > tonumber(a[p.k] or 0) then
           local crossed = {}
           for _, percent in ipairs(thresholds) do
             local line = percent * cap
-            if before * 100 < line and after * 100 >= line and percent > tonumber(a[p.k] or 0) then
+            if after * 100 >= line and percent > tonumber(a[p.k] or 0) then
               crossed[#crossed + 1] = percent
             end
           end

@@ -9,7 +9,7 @@
 
 local run, now, windows = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2]).windows
 local key, nonce, mode = KEYS[1], ARGV[3], ARGV[5]
-local a = load(key, run)
+local a = load_now(key, run, windows)
 local t = moment({a}, windows, now)
 if not t then return {'clock', int(now)} end
 

@@ -4,13 +4,15 @@
 -- ARGV  1 now in ms ('' = the server's TIME), 2 terms, 3 nonce, 4 incarnation, 5 verdicts, 6 version of the limits,
 --       7 generation age in ms after which held money moves to the old generation,
 --       8 9 10 limit overrides of d, w, m ('u' unlimited, '' none),
---       11.. for d, w, m: window of the snapshot, correction (sum - spent in the snapshot; '' = not wanted)
+--       11.. for d, w, m: window of the snapshot, correction (sum - spent in the snapshot; '' = not wanted),
+--       17 default limits
 -- reply done, drift of d, w, m (correction of a period that was verified before, else '0')   gone (start over)
 --       clock, now
 
-local run, now, windows = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2]).windows
+local run, now, terms = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2])
+local windows, defaults = terms.windows, each_default(ARGV[17])[1]
 local key, nonce = KEYS[1], ARGV[3]
-local a = load(key, run)
+local a = load_now(key, run, windows)
 if not a.mine or a.inc ~= ARGV[4] then return {'gone'} end
 if a.n ~= ARGV[5] then return {a.open and 'done' or 'gone', '0', '0', '0'} end
 local t = moment({a}, windows, now)
@@ -20,11 +22,24 @@ for i, p in ipairs(PERIODS) do
   if ARGV[10 + 2 * i] ~= '' and a[p.w] ~= ARGV[9 + 2 * i] then return {'gone'} end
 end
 
+local function own_or(own, default)
+  if own == 'u' then return nil end
+  return own ~= '' and own or default or nil
+end
+
 local drift = {'done'}
 for i, p in ipairs(PERIODS) do
   local correction = ARGV[10 + 2 * i]
   if correction ~= '' then
     add(key, p.s, correction)
+    if a[p.o] ~= '1' then
+      -- Thresholds passed before this server knew of the account count as told: after a loss nobody hears of them twice.
+      local cap, sum, told = tonumber(own_or(ARGV[7 + i], defaults[p.code]) or 0), (a[p.s] or 0) + correction, 0
+      for _, percent in ipairs(terms.thresholds) do
+        if cap > 0 and sum * 100 >= percent * cap then told = percent end
+      end
+      if told > tonumber(a[p.k] or 0) then redis.call('HSET', key, p.k, told) end
+    end
     drift[1 + i] = a[p.o] == '1' and a.open and correction or '0'
     redis.call('HSET', key, p.o, '1')
   else

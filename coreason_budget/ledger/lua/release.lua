@@ -17,7 +17,7 @@ if not state then
   return {'none'}
 end
 
-local accounts = load_all(4, run)
+local accounts = load_all(4, run, windows)
 if state == 'open' then
   if hold[3] == run then unhold(accounts, split(hold[4]), hold[2]) end
   close(KEYS[1], KEYS[2], id)

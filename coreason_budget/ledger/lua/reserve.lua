@@ -21,7 +21,7 @@ if ttl > 0 then
   end
 end
 
-local accounts = load_all(4, run)
+local accounts = load_all(4, run, windows)
 local t = moment(accounts, windows, now)
 if not t then return {'clock', int(now)} end
 
@@ -86,13 +86,14 @@ for _, i in ipairs(refresh) do
 end
 if ttl == 0 then return reply end
 
+redis.call('ZADD', KEYS[2], int(now + ttl), id) -- first: a key of another type stops the script here, before the rest
 local generations = {}
 for i, a in ipairs(accounts) do
+  roll(a, windows, t) -- so that an account lives as long as what it holds
   add(a.key, 'h', amount)
   generations[i] = a.g
 end
 redis.call('HSET', KEYS[1], 'st', 'open', 'amt', amount, 'left', amount, 'dl', int(now + ttl), 'e', run, 'pol', terms.policy,
   'acc', who, 'g', table.concat(generations, ','), 'p', ARGV[6])
 redis.call('PEXPIRE', KEYS[1], int(ttl + KEPT_MS))
-redis.call('ZADD', KEYS[2], int(now + ttl), id)
 return reply

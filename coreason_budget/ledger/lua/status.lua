@@ -6,7 +6,7 @@
 
 local run, now, terms = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2])
 local windows, defaults = terms.windows, each_default(ARGV[3])
-local accounts = load_all(1, run)
+local accounts = load_all(1, run, windows)
 local t = moment(accounts, windows, now)
 if not t then return {'clock', int(now)} end
 

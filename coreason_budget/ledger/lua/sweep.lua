@@ -14,7 +14,7 @@ if hold[1] ~= 'open' or hold[3] ~= run then
 end
 if tonumber(hold[5]) > now then return {'due', hold[5]} end
 
-local accounts = load_all(4, run)
+local accounts = load_all(4, run, windows)
 local left = hold[2]
 if hold[6] == 'release' or tonumber(left) == 0 then
   unhold(accounts, split(hold[4]), left)
