@@ -182,6 +182,9 @@ class BudgetManager:
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until this process has written its records, at most that many seconds. Return whether it has."""
+        if self.ledger.journal.pending:
+            with deferred_writes():  # the wait is below, and bounded
+                self.ledger.database.write(self.ledger.journal.write_pending)
         return self.ledger.database.flush(timeout) and not self.ledger.journal.pending
 
     def deferred_writes(self) -> AbstractContextManager[None]:

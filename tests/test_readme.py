@@ -22,7 +22,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Items? .* on TypedDict class:Use
 
 def block_with(text: str) -> str:
     """Return the one Python block of the README that has a text in it."""
-    (found,) = [code for code in re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL) if text in code]
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    (found,) = [code for code in blocks if text in code]
     return str(found)
 
 
