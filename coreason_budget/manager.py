@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial, update_wrapper
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 from . import log
@@ -182,10 +183,12 @@ class BudgetManager:
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until this process has written its records, at most that many seconds. Return whether it has."""
-        if self.ledger.journal.pending:
-            with deferred_writes():  # the wait is below, and bounded
+        deadline = None if timeout is None else monotonic() + timeout
+        if self.ledger.database.flush(timeout) and self.ledger.journal.pending:  # refused before; the wait is below
+            with deferred_writes():
                 self.ledger.database.write(self.ledger.journal.write_pending)
-        return self.ledger.database.flush(timeout) and not self.ledger.journal.pending
+        rest = None if deadline is None else max(0.0, deadline - monotonic())
+        return self.ledger.database.flush(rest) and not self.ledger.journal.pending
 
     def deferred_writes(self) -> AbstractContextManager[None]:
         """Do not wait for the database after charges in this block; for batch jobs."""
