@@ -91,7 +91,7 @@ class BudgetLimit(models.Model):
     @property
     def subject(self) -> Subject:
         """Whose limit it is."""
-        raise NotImplementedError  # pragma: no cover - each table names its own subject
+        raise NotImplementedError
 
     def clean(self) -> None:
         """Refuse a boost without its end, and an end without its boost."""
