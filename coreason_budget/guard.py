@@ -108,9 +108,16 @@ class BudgetGuard:
         if charged.error is not None:
             self._housekeeper.hurry()
             yield from self._report_unavailable(charged.error, "charge")
-        receipt = yield from self._receipt(charge, deposit, charged)
+        views = yield from self._views_after(charge, deposit, charged)
+        receipt = Receipt(
+            charge_id=charge.charge_id,
+            cost=to_usd(charge.cost),
+            first=charged.first,
+            counted=charged.answer is not None,
+            show=partial(self._statuses, deposit.subjects, views),
+        )
         if charged.first:
-            yield from self._report_charge(charge, deposit, charged, receipt)
+            yield from self._report_charge(charge, deposit, views, receipt)
         return receipt
 
     def release(self, hold: Hold) -> Operation[None]:
@@ -174,30 +181,28 @@ class BudgetGuard:
 
     # reporting -------------------------------------------------------------------------------------------------------
 
-    def _receipt(self, charge: Charge, deposit: Deposit, charged: Charged) -> Operation[Receipt]:
-        views: tuple[AccountView, ...] = ()
-        if charged.answer is not None:
-            views = charged.answer.accounts
-            if not all(_is_complete(view) for view in views):
-                try:
-                    views = yield from self._ledger.status(deposit)
-                except BudgetUnavailableError:
-                    views = ()  # the charge is booked; only the picture after it is missing
-        return Receipt(
-            charge_id=charge.charge_id,
-            cost=to_usd(charge.cost),
-            first=charged.first,
-            counted=charged.answer is not None,
-            show=partial(self._statuses, deposit.subjects, views),
-        )
+    def _views_after(self, charge: Charge, deposit: Deposit, charged: Charged) -> Operation[tuple[AccountView, ...]]:
+        """Return the accounts as the charge left them; those that were not open are opened for it."""
+        if charged.answer is None:
+            return ()
+        booked = charged.answer.accounts
+        if all(_is_complete(view) for view in booked):
+            return booked
+        try:
+            opened = yield from self._ledger.status(deposit)
+        except BudgetUnavailableError:
+            return ()  # the charge is booked; only the picture after it is missing
+        net = charge.cost - charged.answer.refunded
+        thresholds = self._ledger.config.thresholds
+        return tuple(_with_passed(*views, net, thresholds) for views in zip(booked, opened, strict=True))
 
-    def _report_charge(self, charge: Charge, deposit: Deposit, charged: Charged, receipt: Receipt) -> Operation[None]:
+    def _report_charge(
+        self, charge: Charge, deposit: Deposit, views: tuple[AccountView, ...], receipt: Receipt
+    ) -> Operation[None]:
         if debug_is_on():
             logger.debug("Charged {} nano-USD to {} ({})", charge.cost, charge.user_id or "anonymous", charge.charge_id)
         yield from self._emit_recorded(charge, receipt)
-        if charged.answer is None:
-            return
-        for subject, view in zip(deposit.subjects, charged.answer.accounts, strict=True):
+        for subject, view in zip(deposit.subjects, views, strict=False):  # no views if Redis did not answer
             for period in view.periods:
                 for percent in period.crossed:
                     status = self._status(subject, view, period)
@@ -293,3 +298,21 @@ def _owner(deposit: Deposit) -> tuple[str, str]:
 
 def _is_complete(view: AccountView) -> bool:
     return view.open and all(period.verified for period in view.periods)
+
+
+def _with_passed(booked: AccountView, opened: AccountView, net: int, thresholds: tuple[int, ...]) -> AccountView:
+    """
+    Return an account that was opened for a charge, with the thresholds that the charge passed.
+
+    The script could not tell them where it did not know the sum; the rebuild counts them as told.
+    """
+    told = {period.period: period.crossed for period in booked.periods if period.verified}
+
+    def passed(period: PeriodView) -> tuple[int, ...]:
+        limit = period.limit or 0
+        return tuple(
+            percent for percent in thresholds if (period.spent - net) * 100 < percent * limit <= period.spent * 100
+        )
+
+    periods = (replace(period, crossed=told.get(period.period, passed(period))) for period in opened.periods)
+    return replace(opened, periods=tuple(periods))

@@ -151,7 +151,6 @@ def test_the_status_is_that_after_the_charge(
     assert [item["status"] for item in said] == [receipt.status[0]]
 
 
-@pytest.mark.xfail(strict=True, reason="an account that nobody has opened yet is booked without looking at thresholds")
 def test_the_very_first_charge_of_an_account_tells_them(driver: Driver, budget: BudgetManager, told: Any) -> None:
     driver(budget, "charge", "ann", "0.9")
 
