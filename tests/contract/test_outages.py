@@ -202,6 +202,8 @@ def test_the_accounts_that_wait_longest_are_verified_however_many_there_are(
     keeper = Housekeeper(budget.ledger, lambda _: None, clock=lambda: time[0])
     monkeypatch.setattr(budget.ledger.database, "post", lambda _: True)
     keeper.nudge([Subject(Scope.GLOBAL)])
+    time[0] = 5.0
+    keeper.nudge([Subject(Scope.GLOBAL)])  # being used again does not put it off
     for number in range(REMEMBERED_SUBJECTS + 10):
         keeper.nudge([Subject(Scope.USER, str(number))])
 

@@ -167,3 +167,19 @@ def test_what_a_hold_passed_at_its_deadline_is_told_by_the_next_charge(
     driver(budget, "charge", "ann", "0.01")
 
     assert told() == [("user", "day", 50)]
+
+
+def test_what_was_told_before_redis_lost_its_data_is_not_told_again(
+    driver: Driver, budget: BudgetManager, told: Any
+) -> None:
+    driver(budget, "charge", "ann", "0.6")
+    assert told() == [("user", "day", 50)]
+    budget.flush(5)
+
+    budget.ledger.connections.client().flushall()
+    driver(budget, "check", "ann")
+    driver(budget, "charge", "ann", "0.1")
+    assert told() == []
+
+    driver(budget, "charge", "ann", "0.1")
+    assert told() == [("user", "day", 80)]
