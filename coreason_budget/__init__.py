@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from .conf import BudgetConfig
+    from .decorators import budgeted
     from .exceptions import (
         BudgetConfigurationError,
         BudgetError,
@@ -54,6 +55,7 @@ _HOMES: Final = {
     "budget_exceeded": "signals",
     "budget_threshold_reached": "signals",
     "budget_unavailable": "signals",
+    "budgeted": "decorators",
     "spend_recorded": "signals",
 }
 
@@ -78,6 +80,7 @@ __all__ = [
     "budget_exceeded",
     "budget_threshold_reached",
     "budget_unavailable",
+    "budgeted",
     "spend_recorded",
 ]
 

@@ -1,0 +1,146 @@
+"""``budgeted``: the decorator for views that call an LLM."""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from asgiref.sync import iscoroutinefunction
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+
+from .http.calls import Call, Terms
+from .money import to_nanos
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .money import Amount
+
+__all__ = ["budgeted"]
+
+V = TypeVar("V", bound="Callable[..., Any]")
+
+
+@overload
+def budgeted(view: V, /) -> V: ...
+@overload
+def budgeted(
+    *,
+    project: str | Callable[..., Any] | None = None,
+    estimate: Amount | Callable[..., Any] | None = None,
+    model: str | None = None,
+) -> Callable[[V], V]: ...
+def budgeted(
+    view: Callable[..., Any] | None = None,
+    /,
+    *,
+    project: str | Callable[..., Any] | None = None,
+    estimate: Amount | Callable[..., Any] | None = None,
+    model: str | None = None,
+) -> Any:
+    """
+    Hold money for every call of a view; without room the caller gets a 429, without a ledger a 503.
+
+    The view books what it really cost by ``request.budget.charge(response)`` (``acharge`` in async views); what is left
+    of the hold is given back when the view, or the stream that it returned, has ended::
+
+        @budgeted(project="project_id", estimate="0.02")
+        def ask(request, project_id):
+            response = litellm.completion(model="gpt-4o", messages=messages_of(request))
+            request.budget.charge(response)
+            return JsonResponse({"answer": response.choices[0].message.content})
+
+    ``project`` is the name of a URL keyword, or a function of the request and the URL keywords that returns an id or
+    None; by default what PROJECT_ID says. ``estimate`` is what to hold, in USD, or such a function; by default what
+    a call of ``model`` may cost, else DEFAULT_HOLD_USD. It works on plain and async views and methods, on classes by
+    ``method_decorator``, and on REST framework handlers (not on their ``dispatch``, which runs before authentication).
+
+    Raise TypeError or ValueError for options that cannot be used; calling the view raises ImproperlyConfigured if its
+    URL has no keyword ``project``.
+    """
+    terms = _terms(project, estimate, model)
+    return partial(_decorated, terms) if view is None else _decorated(terms, view)
+
+
+def _terms(project: object, estimate: Any, model: object) -> Terms:
+    if not (project is None or isinstance(project, str) or callable(project)):
+        raise TypeError(f"project must be the name of a URL keyword or a function, not {project!r:.80}.")
+    if project == "":
+        raise ValueError("project must be the name of a URL keyword, not ''.")
+    if estimate is not None and not callable(estimate):
+        to_nanos(estimate, "estimate")
+    if not (model is None or isinstance(model, str)):
+        raise TypeError(f"model must be the name of a model, not {model!r:.80}.")
+    return Terms(project, estimate, model)
+
+
+def _decorated(terms: Terms, view: Callable[..., Any]) -> Callable[..., Any]:
+    _refuse_classes(view)
+    name = f"{getattr(view, '__module__', '')}.{getattr(view, '__qualname__', type(view).__qualname__)}"
+
+    def call_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        request = _request_of(name, args, kwargs)
+        _refuse_unauthenticated(_owner(view, args), request)
+        return Call(terms, request, kwargs, partial(view, *args, **kwargs), name)
+
+    if iscoroutinefunction(view):
+
+        @wraps(view)
+        async def awrapper(*args: Any, **kwargs: Any) -> Any:
+            return await call_of(args, kwargs).aanswer()
+
+        return awrapper
+
+    @wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        call = call_of(args, kwargs)
+        # An asynchronous class-based view has a plain dispatch() that returns an awaitable.
+        is_async = getattr(_owner(view, args), "view_is_async", False)
+        return call.aanswer() if is_async else call.answer()
+
+    return wrapper
+
+
+def _refuse_classes(view: object) -> None:
+    if inspect.isclass(view):
+        raise TypeError(
+            f"@budgeted cannot decorate the class {view.__qualname__}: use @method_decorator(budgeted(...), "
+            "name='post'), or 'dispatch' for all methods."
+        )
+    if not callable(view):
+        raise TypeError(f"@budgeted decorates a view, not {view!r:.80}; its options are keywords.")
+    if _is_rest_view(getattr(view, "cls", None)):
+        raise ImproperlyConfigured(
+            "@budgeted must come below @api_view, or decorate the handlers (get, post) of the REST framework view: "
+            "around the view it runs before authentication and would see an anonymous user."
+        )
+
+
+def _request_of(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    for candidate in (*args[:2], kwargs.get("request")):
+        if isinstance(getattr(candidate, "_request", candidate), HttpRequest):
+            return candidate
+    raise TypeError(
+        f"@budgeted: {name} was called without a request as its first argument. On a class use "
+        "@method_decorator(budgeted(...), name='dispatch')."
+    )
+
+
+def _owner(view: Callable[..., Any], args: tuple[Any, ...]) -> object:
+    """Return the class-based view whose method this is, if any: bound by method_decorator, or the first argument."""
+    bound = getattr(getattr(view, "func", view), "__self__", None)
+    return bound if bound is not None else next(iter(args), None)
+
+
+def _refuse_unauthenticated(owner: object, request: object) -> None:
+    if _is_rest_view(owner) and isinstance(request, HttpRequest):
+        raise ImproperlyConfigured(
+            f"@budgeted cannot decorate dispatch() of the REST framework view {type(owner).__qualname__}: "
+            "authentication has not run yet. Decorate its handlers (get, post) instead."
+        )
+
+
+def _is_rest_view(view: object) -> bool:
+    return all(callable(getattr(view, name, None)) for name in ("initialize_request", "perform_authentication"))

@@ -1,0 +1,149 @@
+"""
+The life of a decorated call, from the hold to the headers: one body for sync and async views.
+
+It is an operation like those of the ledger (a generator that yields steps) and is driven by the manager.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+from django.http.response import HttpResponseBase, StreamingHttpResponse
+
+from .. import service
+from ..exceptions import BudgetUnavailableError
+from ..log import logger
+from .budget import Frame, budget_of
+from .callers import project_of, user_of
+from .responses import REFUSALS, add_headers, refusal
+from .steps import Estimate, Hook, Settle, Twin, View
+from .streams import hold_while_streaming
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from django.http import HttpRequest
+
+    from ..exceptions import BudgetExceededError
+    from ..ledger.steps import Operation
+    from ..money import Amount
+
+__all__ = ["Call", "Terms"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a decorator was given: whose project, how much to hold in USD, and which model it is for."""
+
+    project: str | Callable[..., Any] | None = None
+    estimate: Amount | Callable[..., Any] | None = None
+    model: str | None = None
+
+
+class Call:
+    """One call of a decorated view."""
+
+    def __init__(
+        self, terms: Terms, request: Any, kwargs: Mapping[str, Any], view: Callable[[], Any], name: str
+    ) -> None:
+        self._terms = terms
+        self._request: HttpRequest = getattr(request, "_request", request)
+        self._kwargs = kwargs
+        self._view = view
+        self._name = name
+        self._budget = budget_of(request)
+        self._manager = service.manager()
+
+    def answer(self) -> Any:
+        """Call the view and return its answer, or the refusal. An awaitable if the view turns out to be async."""
+        return self._manager.drive(self._life())
+
+    async def aanswer(self) -> Any:
+        """See answer()."""
+        return await self._manager.adrive(self._life())
+
+    # the body --------------------------------------------------------------------------------------------------------
+
+    def _life(self) -> Operation[Any]:
+        try:
+            frame = yield from self._begin()
+        except REFUSALS as error:
+            return (yield from self._refused(error))
+        return (yield from self._under(frame, self._view))
+
+    def _begin(self) -> Operation[Frame]:
+        config = self._manager.config
+        user = yield from user_of(self._request, config)
+        project = yield from project_of(self._request, self._terms.project, self._kwargs, config)
+        amount = yield from self._amount()
+        hold = yield Twin(self._manager, "reserve", (user, project, amount))
+        frame = Frame(self._budget, hold, user, project, self._terms.model)
+        self._budget.push(frame)
+        return frame
+
+    def _amount(self) -> Operation[Amount]:
+        """Return what to hold, in USD: as the decorator says, else as much as its model may cost, never nothing."""
+        amount: Amount | None = self._terms.estimate if not callable(self._terms.estimate) else None
+        if callable(self._terms.estimate):
+            amount = yield Hook(self._terms.estimate, (self._request,), self._kwargs)
+        if amount is None and self._terms.model is not None:
+            amount = (yield Estimate(self._manager, self._terms.model)) or None
+        return self._manager.config.default_hold_usd if amount is None else amount
+
+    def _under(self, frame: Frame, view: Callable[[], Any]) -> Operation[Any]:
+        """Call the view under its hold."""
+        try:
+            with frame.entered():
+                response = yield View(view)
+        except GeneratorExit:  # the event loop was closed under the view: nothing can be awaited any more
+            frame.hold.abandon()
+            raise
+        except BaseException as error:
+            yield Settle(self._end(frame))
+            if not isinstance(error, REFUSALS):
+                raise
+            _roll_back_request()
+            return (yield from self._refused(error))
+        if isawaitable(response):
+            # A plain callable of an asynchronous view: whoever called it awaits what it returns.
+            return self._manager.adrive(self._under(frame, lambda: response))
+        if isinstance(response, StreamingHttpResponse):
+            return hold_while_streaming(response, frame, lambda: self._end(frame, response))
+        yield from self._end(frame, response)
+        add_headers(response, self._budget)
+        return response
+
+    def _end(self, frame: Frame, response: Any = None) -> Operation[None]:
+        """Give back what is left of the hold. A view that charged nothing is reported, unless it failed."""
+        yield Twin(frame.hold, "release")
+        self._budget.pop(frame)
+        if response is not None and not frame.is_charged and not _failed(response):
+            logger.warning(
+                "{} charged nothing: its hold of {:f} USD was given back. Call request.budget.charge(response), or do "
+                "not decorate it.",
+                self._name,
+                frame.hold.amount,
+            )
+
+    def _refused(self, error: BudgetExceededError | BudgetUnavailableError) -> Operation[HttpResponseBase]:
+        if not isinstance(error, BudgetUnavailableError) and error.scope != "user":
+            with suppress(BudgetUnavailableError):  # the answer then says nothing of what is left
+                self._budget.note((yield Twin(self._budget, "status")))
+        response: HttpResponseBase = yield Hook(refusal, (self._request, error, self._budget))
+        return response
+
+
+def _failed(response: Any) -> bool:
+    return isinstance(response, HttpResponseBase) and response.status_code >= HTTPStatus.BAD_REQUEST
+
+
+def _roll_back_request() -> None:
+    """Have ATOMIC_REQUESTS undo what a view did before it was refused: for Django the answer is no error."""
+    for connection in connections.all(initialized_only=True):
+        if connection.settings_dict["ATOMIC_REQUESTS"] and connection.in_atomic_block:
+            connection.set_rollback(True)

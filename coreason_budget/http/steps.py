@@ -1,0 +1,139 @@
+"""
+What a request needs done, beside the ledger's own steps: the same two drivers perform them.
+
+With these the life of a decorated call is one body for sync and async views.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from functools import partial
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from django.utils.functional import SimpleLazyObject
+
+from ..ledger.steps import run, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from decimal import Decimal
+
+    from django.http import HttpRequest
+
+    from ..ledger.steps import Context, Operation
+    from ..manager import BudgetManager
+
+__all__ = ["Estimate", "Hook", "Settle", "Twin", "User", "View"]
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A method that has an ``a``-prefixed form."""
+
+    target: object
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def perform(self, context: object) -> Any:
+        """Call the method."""
+        return getattr(self.target, self.name)(*self.args, **self.kwargs)
+
+    async def aperform(self, context: object) -> Any:
+        """Call its asynchronous form. See perform()."""
+        return await getattr(self.target, f"a{self.name}")(*self.args, **self.kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """An operation of the ledger that must not stop half-way."""
+
+    operation: Operation[Any]
+
+    def perform(self, context: Context) -> Any:
+        """Drive the operation."""
+        return run(self.operation, context)
+
+    async def aperform(self, context: Context) -> Any:
+        """Drive the operation to its end even if the caller is cancelled. See perform()."""
+        return await settle(self.operation, context)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view, called where it stands. Its answer may be an awaitable."""
+
+    call: Callable[[], Any]
+
+    def perform(self, context: object) -> Any:
+        """Return what the view returned, which may be an awaitable."""
+        return self.call()
+
+    async def aperform(self, context: object) -> Any:
+        """Return what the view returned, awaited. See perform()."""
+        answer = self.call()
+        return await answer if isawaitable(answer) else answer
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A function of the project, plain or ``async def``. It may query the database."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def perform(self, context: object) -> Any:
+        """Return what the function returns."""
+        answer = self.function(*self.args, **self.kwargs)
+        return async_to_sync(partial(_awaited, answer))() if isawaitable(answer) else answer
+
+    async def aperform(self, context: object) -> Any:
+        """Return what the function returns; a plain one runs in a thread. See perform()."""
+        function = self.function if iscoroutinefunction(self.function) else sync_to_async(self.function)
+        answer = await function(*self.args, **self.kwargs)
+        return await answer if isawaitable(answer) else answer
+
+
+async def _awaited(answer: Awaitable[Any]) -> Any:
+    return await answer
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The user of a request, None without authentication."""
+
+    request: HttpRequest
+
+    def perform(self, context: object) -> Any:
+        """Return the user; loads it from the database at first use."""
+        return getattr(self.request, "user", None)
+
+    async def aperform(self, context: object) -> Any:
+        """Return the user, loaded without blocking. See perform()."""
+        user = getattr(self.request, "user", None)
+        # Only what the authentication middleware has set is lazy; a framework's own authentication sets a user.
+        if type(user) is SimpleLazyObject and hasattr(self.request, "auser"):
+            return await self.request.auser()
+        return user
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a call of a model may cost, in USD, when nothing is known of it but the model."""
+
+    budget: BudgetManager
+    model: str
+
+    def perform(self, context: object) -> Decimal:
+        """Return the estimate. Raise UnknownModelError."""
+        return self.budget.pricing.estimate(self.model, input_tokens=self.budget.config.estimate_output_tokens)
+
+    async def aperform(self, context: object) -> Decimal:
+        """Return the estimate without blocking the event loop. See perform()."""
+        if not self.budget.pricing.is_fresh:
+            await self.budget.ledger.database.acall(self.budget.pricing.refresh)
+        return await asyncio.to_thread(self.perform, context)
