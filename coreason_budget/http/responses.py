@@ -170,11 +170,8 @@ def _page(request: HttpRequest, problem: Problem) -> HttpResponse:
     try:
         text = loader.render_to_string(name, context, request)
     except (TemplateDoesNotExist, ImproperlyConfigured):
-        engine = Engine(
-            dirs=[str(_TEMPLATES)],
-            libraries={name: f"django.templatetags.{name}" for name in ("i18n", "l10n", "tz")}
-            | {"coreason_budget": "coreason_budget.templatetags.coreason_budget"},
-        )
+        libraries = {name: f"django.templatetags.{name}" for name in ("i18n", "l10n", "tz")}
+        engine = Engine(dirs=[str(_TEMPLATES)], libraries=libraries)
         text = engine.get_template(name).render(Context(context))
     return HttpResponse(text, status=problem.status)
 
