@@ -25,10 +25,13 @@ from .results import AccountStatus, Receipt
 from .scopes import MAX_ID_LENGTH, Scope, Subject, clean_id, subjects_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from .ledger.redis import RedisLedger
+    from .ledger.redis import RedisLedger, Released
     from .ledger.scripts import Booking
+
+    #: Works out how accounts stand, when it is wanted.
+    Show = Callable[[], tuple[AccountStatus, ...]]
 
 __all__ = ["BudgetGuard", "Hold", "Spend"]
 
@@ -120,16 +123,28 @@ class BudgetGuard:
             yield from self._report_charge(charge, deposit, views, receipt)
         return receipt
 
-    def release(self, hold: Hold) -> Operation[None]:
-        """Give back what is left of a hold; nothing happens if it has ended. It is given back later if Redis fails."""
+    def release(self, hold: Hold) -> Operation[Show]:
+        """
+        Give back what is left of a hold; nothing happens if it has ended. It is given back later if Redis fails.
+
+        Return what works out how the accounts stand then; it gives nothing if Redis did not say.
+        """
         if not hold.counted:
-            return
+            return tuple
+        show: Show = tuple
         try:
-            yield from self._ledger.release(hold.id, hold.deposit, hold.bearer())
+            released = yield from self._ledger.release(hold.id, hold.deposit, hold.bearer())
+            show = partial(self._standing, hold.deposit.subjects, released)
         except BudgetUnavailableError as error:
-            self._ledger.journal.abandon(hold.id, hold.deposit, hold.bearer())
+            self.abandon(hold)
             yield from self._report_unavailable(error, "release")
         self._housekeeper.nudge(hold.deposit.subjects)
+        return show
+
+    def abandon(self, hold: Hold) -> None:
+        """Have a hold given back later. This is no operation: it does no input or output, in any thread."""
+        if hold.counted:
+            self._ledger.journal.abandon(hold.id, hold.deposit, hold.bearer())
 
     def extend(self, hold: Hold, ttl: float) -> Operation[None]:
         """Keep a hold for ttl seconds from now. Raise HoldClosedError if it has ended."""
@@ -227,6 +242,10 @@ class BudgetGuard:
     def _report_unavailable(self, error: BudgetUnavailableError, operation: str) -> Operation[None]:
         logger.error("The budget is unavailable ({}): {}", operation, error)
         yield Emit(signals.budget_unavailable, BudgetGuard, {"error": error, "operation": operation})
+
+    def _standing(self, subjects: tuple[Subject, ...], released: Released) -> tuple[AccountStatus, ...]:
+        views = released.accounts()
+        return self._statuses(subjects, views) if all(map(_is_complete, views)) else ()
 
     def _statuses(self, subjects: tuple[Subject, ...], views: tuple[AccountView, ...]) -> tuple[AccountStatus, ...]:
         return tuple(

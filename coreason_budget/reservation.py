@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .guard import BudgetGuard, Hold, Spend
     from .ledger.steps import Operation
     from .money import Amount
-    from .results import Receipt
+    from .results import AccountStatus, Receipt
 
 __all__ = ["Reservation"]
 
@@ -62,6 +62,9 @@ class Reservation:
         self._reserve = reserve
         self._hold = hold
         self._ended = False
+        self._booked: list[int] = []
+        self._receipt: Receipt | None = None
+        self._stands: Callable[[], tuple[AccountStatus, ...]] = tuple
 
     def __repr__(self) -> str:
         state = "not made" if self._hold is None else "ended" if self._ended else f"{self.amount:f} USD"
@@ -76,6 +79,25 @@ class Reservation:
     def amount(self) -> Decimal:
         """The amount that was reserved, in USD."""
         return to_usd(self._made().amount)
+
+    @property
+    def cost(self) -> Decimal:
+        """What its charges have booked so far, in USD; a repeated charge counts once."""
+        return to_usd(sum(self._booked))
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether there was a charge on it, also one of 0 or a repeated one."""
+        return self._receipt is not None
+
+    @property
+    def status(self) -> tuple[AccountStatus, ...]:
+        """
+        The accounts as they were after the last charge or the release. Asks nobody; worked out when it is wanted.
+
+        Empty before that, and where the ledger did not say.
+        """
+        return self._stands() or (self._receipt.status if self._receipt is not None else ())
 
     def __enter__(self) -> Self:
         if self._must_be_made():
@@ -139,6 +161,16 @@ class Reservation:
         """See release()."""
         await self._manager.asettle(self._end())
 
+    def abandon(self) -> None:
+        """
+        Have what is left given back soon, by another thread. Nothing happens if the hold has ended.
+
+        It does no input or output and needs no event loop, so a destructor may call it. Where you can, use release().
+        """
+        if self._hold is not None and not self._ended:
+            self._ended = True
+            self._manager.guard.abandon(self._hold)
+
     def extend(self, ttl: float | None = None) -> None:
         """Keep the hold for ttl seconds from now (default HOLD_TTL). Raise HoldClosedError if it has ended."""
         self._manager.drive(self._manager.guard.extend(self._made(), self._manager.hold_seconds(ttl)))
@@ -152,7 +184,10 @@ class Reservation:
     def _charge(self, spend: Spend, *, final: bool) -> Operation[Receipt]:
         hold = self._made()
         receipt = yield from self._manager.guard.charge(hold.deposit, spend, hold=hold, final=final)
-        if final and not receipt.first:  # a repeated charge answers as before and leaves this hold open
+        self._receipt, self._stands = receipt, tuple
+        if receipt.first:
+            self._booked.append(spend.cost)
+        elif final:  # a repeated charge answers as before and leaves this hold open
             yield from self._end()
         # A charge that could not be counted ends the hold once it is: until then others must not have the money.
         self._ended = self._ended or final or not receipt.counted
@@ -161,7 +196,7 @@ class Reservation:
     def _end(self) -> Operation[None]:
         if self._hold is not None and not self._ended:
             self._ended = True
-            yield from self._manager.guard.release(self._hold)
+            self._stands = yield from self._manager.guard.release(self._hold)
 
     def _must_be_made(self) -> bool:
         if self._ended:

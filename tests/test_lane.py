@@ -266,3 +266,33 @@ def test_a_forked_child_begins_with_an_empty_queue(spy, gate):
         os._exit(0 if fine else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert spy.lane.waiting == 2
+
+
+def test_what_is_submitted_while_the_thread_starts_starts_no_second_one(spy, monkeypatch):
+    """A destructor may run anywhere, also there."""
+    start = threading.Thread.start
+    seen: list[threading.Thread] = []
+
+    def start_and_submit(thread: threading.Thread) -> None:
+        if not seen:
+            seen.append(thread)
+            spy.lane.submit(lambda: seen.append(threading.current_thread()))
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_and_submit)
+
+    assert spy.lane.submit(threading.current_thread).result(10) is seen[0]
+
+    assert seen == [seen[0], seen[0]]
+
+
+def test_a_thread_that_cannot_be_started_is_tried_again(spy, monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(LaneFullError, match="cannot be started"):
+            spy.lane.submit(int)
+
+    assert spy.lane.submit(int).result(10) == 0

@@ -143,7 +143,11 @@ class Journal:
             logger.error("The database refuses a charge; it stays in the journal: {}: {}", error, booking)
 
     def abandon(self, hold_id: str, deposit: Deposit, charge: Charge) -> None:
-        """Release, in the background, a hold of which nobody knows whether it was made."""
+        """
+        Release a hold in the background: nobody waits for it, or nobody knows whether it was made.
+
+        Does no input or output here and may be called from a destructor.
+        """
         note = replace(charge, charge_id=f"release:{hold_id}", cost=0, kind="adjustment", hold_id=hold_id)
         durable = not self._ledger.database.is_inline()
 
@@ -157,9 +161,8 @@ class Journal:
         if not self._ledger.database.post(release):
             self.writer([Booking(note, None, self._ledger.now())])
 
-    def returned(self, hold_id: str, reply: Sequence[str]) -> Booking:
-        """Return the refund that a late release booked."""
-        _, journal_id, at, amount, payload = reply
+    def reversal(self, hold_id: str, journal_id: str, at: str, amount: str, payload: str) -> Booking:
+        """Return what a late release booked: an expired hold is given back."""
         charge = Charge.from_payload(
             payload, charge_id=f"{hold_id}~refund", cost=-int(amount), kind="refund", hold_id=hold_id
         )

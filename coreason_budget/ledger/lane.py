@@ -125,14 +125,16 @@ class Lane:
 
     def _ensure_thread(self) -> None:
         self._stopping = False
-        if self._thread is not None and self._thread.is_alive():
+        thread = self._thread
+        # One that is being started counts: a destructor may submit work while this thread waits for the start.
+        if thread is not None and (thread.is_alive() or thread.ident is None):
             return
-        thread = threading.Thread(target=self._run, name=f"coreason-budget-{self.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"coreason-budget-{self.name}", daemon=True)
         try:
-            thread.start()
+            self._thread.start()
         except RuntimeError as error:
+            self._thread = None
             raise LaneFullError(f"The thread of {self.name} cannot be started: {error}") from error
-        self._thread = thread
 
     def _add(self, job: _Job) -> None:
         self._jobs.append(job)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ..periods import Period
     from ..scopes import Subject
 
-__all__ = ["Charged", "Granted", "LimitSource", "RedisLedger", "Refused"]
+__all__ = ["Charged", "Granted", "LimitSource", "RedisLedger", "Refused", "Released"]
 
 T = TypeVar("T")
 
@@ -88,6 +88,18 @@ class Charged:
     answer: Answer | None
     first: bool
     error: BudgetUnavailableError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A hold has ended, by this call (``now``) or before. ``accounts`` reads how they stand, if that is wanted."""
+
+    now: bool
+    shown: Sequence[str] = ()
+
+    def accounts(self) -> tuple[AccountView, ...]:
+        """Return the accounts as the script showed them."""
+        return parse_accounts(self.shown)
 
 
 class RedisLedger:
@@ -307,13 +319,19 @@ class RedisLedger:
             yield Write(self.journal.writer(_bookings(charge, answer)))
         return Charged(answer, first)
 
-    def release(self, hold_id: str, deposit: Deposit, charge: Charge) -> Operation[bool]:
-        """Give back what is left of a hold. Return False if it had ended before. ``charge`` says whose it is."""
+    def release(self, hold_id: str, deposit: Deposit, charge: Charge) -> Operation[Released]:
+        """Give back what is left of a hold. ``charge`` says whose it is."""
         keys = [self.keys.hold(hold_id), self.keys.deadlines, self.keys.journal, *self.keys.accounts(deposit.subjects)]
-        reply = yield from self.ask("release", keys)
-        if reply[0] == "refunded":
-            yield Write(self.journal.writer([self.journal.returned(hold_id, reply)]))
-        return reply[0] in {"released", "refunded"}
+        reply = yield from self.ask("release", keys, deposit.defaults)
+        match reply:
+            case ["released", _, *shown]:
+                return Released(now=True, shown=shown)
+            case ["refunded", journal_id, at, amount, payload, *shown]:
+                refund = self.journal.reversal(hold_id, journal_id, at, amount, payload)
+                yield Write(self.journal.writer([refund]))
+                return Released(now=True, shown=shown)
+            case _:
+                return Released(now=False, shown=reply[1:])
 
     def extend(self, hold_id: str, deposit: Deposit, ttl: int) -> Operation[int]:
         """Move the deadline of a hold to ttl from now and return it. Raise HoldClosedError if the hold has ended."""

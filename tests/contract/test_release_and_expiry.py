@@ -49,10 +49,10 @@ def test_a_second_release_of_the_same_hold_changes_nothing(
     driver(budget, "reserve", "ann", amount="0.3")
     hold = driver(budget, "reserve", "ann", amount="0.5")
     made = hold._made()
-    assert budget.ledger.run(budget.ledger.release(made.id, made.deposit, made.bearer())) is True
+    assert budget.ledger.run(budget.ledger.release(made.id, made.deposit, made.bearer())).now is True
     before = dump(backend)
 
-    assert budget.ledger.run(budget.ledger.release(made.id, made.deposit, made.bearer())) is False
+    assert budget.ledger.run(budget.ledger.release(made.id, made.deposit, made.bearer())).now is False
 
     assert dump(backend) == before
 
@@ -60,7 +60,7 @@ def test_a_second_release_of_the_same_hold_changes_nothing(
 def test_a_reserve_that_arrives_after_its_release_does_not_come_alive(driver: Driver, budget: BudgetManager) -> None:
     other = driver(budget, "reserve", "ann", amount="0.1")._made()
     ledger = budget.ledger
-    assert ledger.run(ledger.release("late", other.deposit, other.bearer())) is False
+    assert ledger.run(ledger.release("late", other.deposit, other.bearer())).now is False
 
     with pytest.raises(HoldClosedError, match="late"):
         ledger.run(ledger.reserve("late", other.deposit, 5, 1000, other.bearer()))

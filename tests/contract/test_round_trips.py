@@ -50,11 +50,13 @@ def warm(driver: Driver, budget: BudgetManager) -> BudgetManager:
 
 
 def test_each_operation_is_one_script_and_no_query(driver: Driver, warm: BudgetManager, asked: list[str]) -> None:
+    hold = driver(warm, "reserve", "ann", "apollo", amount="0.1")
     calls: dict[str, Callable[[], Any]] = {
         "reserve": lambda: driver(warm, "reserve", "ann", "apollo", amount="0.1"),
         "check": lambda: driver(warm, "check", "ann", "apollo", amount="0.1"),
         "charge": lambda: _without_the_record(warm, lambda: driver(warm, "charge", "ann", "0.01", "apollo")),
         "status": lambda: driver(warm, "status", "ann", "apollo"),
+        "release": lambda: driver(hold, "release"),
     }
     for name, call in calls.items():
         asked.clear()
