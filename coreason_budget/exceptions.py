@@ -17,6 +17,7 @@ __all__ = [
     "ChargeConflictError",
     "HoldClosedError",
     "RedisConnectionError",
+    "RefundError",
     "UnknownModelError",
 ]
 
@@ -100,6 +101,10 @@ class UnknownModelError(BudgetError, ValueError):
 
 class ChargeConflictError(BudgetError, ValueError):
     """A charge id or hold id was used before with another amount or for other accounts."""
+
+
+class RefundError(BudgetError, ValueError):
+    """A charge cannot be refunded: unknown, no charge, refunded before, or not that much of it is left."""
 
 
 class HoldClosedError(BudgetError, ValueError):

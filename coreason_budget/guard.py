@@ -6,6 +6,7 @@ Every method is an operation (a generator); the manager drives it synchronously 
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from . import signals
-from .exceptions import BudgetExceededError, BudgetUnavailableError, Refusal
+from .exceptions import BudgetExceededError, BudgetUnavailableError, RefundError, Refusal
 from .ledger.housekeeping import Housekeeper
 from .ledger.redis import Charged, Refused
+from .ledger.refunds import REFUND_PREFIX, Refund, refund
 from .ledger.scripts import AccountView, Charge, Deposit, PeriodView
 from .ledger.steps import Emit, Operation
 from .log import debug_is_on, logger
@@ -35,8 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BudgetGuard", "Hold", "Spend"]
 
+MAX_NOTE_LENGTH: Final = 500
 _SECOND: Final = timedelta(seconds=1)
-RESERVED_IDS: Final = ("expired:", "release:")
+RESERVED_IDS: Final = ("expired:", "release:", REFUND_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,21 @@ class BudgetGuard:
         )
         if charged.first:
             yield from self._report_charge(charge, deposit, views, receipt)
+        return receipt
+
+    def refund(self, wanted: Refund) -> Operation[Receipt]:
+        """Take back what a record was booked with. Raise RefundError or BudgetUnavailableError."""
+        try:
+            refunded = yield from refund(self._ledger, wanted, nonce=uuid4().hex)
+        except BudgetUnavailableError as error:
+            yield from self._report_unavailable(error, "refund")
+            raise
+        charge, deposit = refunded.charge, refunded.deposit
+        self._housekeeper.nudge(deposit.subjects)
+        views = yield from self._views_after(charge, deposit, Charged(refunded.answer, first=True))
+        receipt = Receipt(charge.charge_id, to_usd(charge.cost), show=partial(self._statuses, deposit.subjects, views))
+        logger.info("Refunded {} nano-USD: {}", -charge.cost, charge.metadata)
+        yield from self._emit_recorded(charge, receipt)
         return receipt
 
     def release(self, hold: Hold) -> Operation[Show]:
@@ -290,13 +308,39 @@ def spend_of(
     )
 
 
+def refund_of(charge_id: object, amount: Amount | None, *, reason: object = "", by: object = "") -> Refund:
+    """Return what is to be refunded, an amount of USD or all that is left. Raise RefundError or TypeError."""
+    try:
+        text = clean_id(charge_id, "charge_id")
+        nanos = None if amount is None else to_nanos(amount, "amount")
+    except ValueError as error:
+        raise RefundError(str(error)) from error
+    if not text:
+        raise RefundError("charge_id must not be empty; give the charge id of a spend record.")
+    if nanos == 0:
+        raise RefundError(f"amount must be more than 0 USD, got {amount!r}; leave it out to refund all that is left.")
+    return Refund(text, nanos, {"reason": _clean_note(reason, "reason"), "by": _clean_note(by, "by")})
+
+
+def _clean_note(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}: {value!r:.80}.")
+    text = str.__str__(value)
+    if len(text) > MAX_NOTE_LENGTH:
+        raise RefundError(f"{name} must have at most {MAX_NOTE_LENGTH} characters, got {len(text)}: {text[:40]!r}...")
+    if any(char == "\0" or unicodedata.category(char) == "Cs" for char in text):
+        raise RefundError(f"{name} must not contain null characters or lone surrogates, got {text[:80]!a}.")
+    return text
+
+
 def _clean_charge_id(value: object) -> str:
     text = clean_id(value, "charge_id")
     if not text:
         raise ValueError("charge_id must not be empty; leave it out to get a new one.")
     if text.startswith(RESERVED_IDS) or text.endswith("~refund"):
         raise ValueError(
-            f"charge_id {text!r} is reserved: it must not start with 'expired:' or 'release:' nor end with '~refund'."
+            f"charge_id {text!r} is reserved: it must not start with 'expired:', 'release:' or 'refund:' nor end with "
+            "'~refund'."
         )
     return text
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 from . import log
 from .conf import BudgetConfig
-from .guard import BudgetGuard, Hold, Spend, spend_of
+from .guard import BudgetGuard, Hold, Spend, refund_of, spend_of
 from .ledger.database import deferred_writes
 from .ledger.redis import RedisLedger
 from .limits import Limits
@@ -168,6 +168,21 @@ class BudgetManager:
         spend = spend_of(cost, model=model, charge_id=charge_id)
         return (yield from self.guard.charge(self.guard.accounts(user_id, project_id), spend))
 
+    def _refund(
+        self, charge_id: str, amount: Amount | None = None, *, reason: str = "", by: str = ""
+    ) -> Operation[Receipt]:
+        """
+        Take back a charge, or what an expired hold was booked with: all that is left of it, or an amount (USD) of that.
+
+        It is booked now, as a record of its own with a negative cost: it makes room in the current windows, whenever
+        the charge was, and what is spent of a window can become negative. ``reason`` and ``by`` (who did it) are kept
+        in its metadata. A record is refunded once, in part or in full.
+
+        Raise RefundError if the record is unknown, no charge, refunded before, or not that much is left of it, and
+        BudgetUnavailableError if Redis or the database does not answer: then ask again, nothing is paid twice.
+        """
+        return (yield from self.guard.refund(refund_of(charge_id, amount, reason=reason, by=by)))
+
     def _status(self, user_id: object, project_id: object = None) -> Operation[list[AccountStatus]]:
         """
         Return how the accounts of a call stand: one item per scope and period that has a default or an override.
@@ -179,6 +194,7 @@ class BudgetManager:
     reserve, areserve = _twins(_reserve)
     check, acheck = _twins(_check)
     charge, acharge = _twins(_charge, settles=True)
+    refund, arefund = _twins(_refund, settles=True)
     status, astatus = _twins(_status)
 
     def flush(self, timeout: float | None = None) -> bool:

@@ -280,6 +280,11 @@ class SpendRecord(models.Model):
         return to_usd(self.cost_nanos)
 
     @property
+    def is_refundable(self) -> bool:
+        """Whether it is of a kind that can be refunded, once: a charge or an expired hold that cost something."""
+        return self.kind in {self.Kind.CHARGE, self.Kind.EXPIRED} and self.cost_nanos > 0
+
+    @property
     def subjects(self) -> Iterable[Subject]:
         """The accounts that the record counts in."""
         project = [Subject(Scope.PROJECT, self.project_id)] if self.project_id else []

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "acharge",
     "acheck",
+    "arefund",
     "areserve",
     "astatus",
     "charge",
@@ -38,6 +39,7 @@ __all__ = [
     "pricing",
     "record_spend",
     "record_spend_sync",
+    "refund",
     "reservation",
     "reserve",
     "reset",
@@ -95,6 +97,7 @@ reservation = _of_manager(BudgetManager.reservation)
 reserve, areserve = _of_manager(BudgetManager.reserve), _of_manager(BudgetManager.areserve)
 check, acheck = _of_manager(BudgetManager.check), _of_manager(BudgetManager.acheck)
 charge, acharge = _of_manager(BudgetManager.charge), _of_manager(BudgetManager.acharge)
+refund, arefund = _of_manager(BudgetManager.refund), _of_manager(BudgetManager.arefund)
 status, astatus = _of_manager(BudgetManager.status), _of_manager(BudgetManager.astatus)
 flush = _of_manager(BudgetManager.flush)
 check_availability = _of_manager(BudgetManager.check_availability)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from django.db import DataError, IntegrityError, router, transaction
@@ -11,14 +13,26 @@ from ..log import logger
 from ..models import SpendRecord
 from ..periods import Period, Window, from_ms
 from ..scopes import Scope, Subject
-from .scripts import Booking, journal_number, journal_text
+from .scripts import Booking, Charge, journal_number, journal_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from django.db.models import QuerySet
 
-__all__ = ["VALUE_ERRORS", "How", "PoisonError", "highest_journal_id", "mark_counted", "store", "total", "uncounted"]
+__all__ = [
+    "VALUE_ERRORS",
+    "How",
+    "Original",
+    "PoisonError",
+    "highest_journal_id",
+    "is_kept",
+    "mark_counted",
+    "original",
+    "store",
+    "total",
+    "uncounted",
+]
 
 #: How a booking came into the database: inserted now, there already under this journal id, or under another one.
 How = Literal["new", "same", "other"]
@@ -122,6 +136,27 @@ def _row(booking: Booking) -> SpendRecord:
     )
 
 
+def _charge(record: SpendRecord) -> Charge:
+    return Charge(
+        charge_id=record.charge_id,
+        cost=record.cost_nanos,
+        user_id=record.user_id,
+        project_id=record.project_id,
+        model=record.model,
+        kind=record.kind,
+        hold_id=record.hold_id,
+        input_tokens=record.input_tokens,
+        output_tokens=record.output_tokens,
+        metadata=record.metadata,
+    )
+
+
+def is_kept(booking: Booking) -> bool:
+    """Tell whether a booking that was written is the one of its charge id in the database, and not an earlier one."""
+    number = _number(booking)
+    return _journal_ids([booking.charge.charge_id]).get(booking.charge.charge_id, number) == number
+
+
 def highest_journal_id() -> str:
     """Return the highest journal id in the database as a stream id, empty if there is none."""
     number = _records().aggregate(highest=Max("journal_id"))["highest"]
@@ -166,24 +201,45 @@ def _of(subject: Subject) -> QuerySet[SpendRecord]:
 
 def uncounted(limit: int) -> list[Booking]:
     """Return records that were written while the server did not answer and that it has not been told of."""
-    from .scripts import Charge
-
-    return [
-        Booking(
-            Charge(
-                charge_id=record.charge_id,
-                cost=record.cost_nanos,
-                user_id=record.user_id,
-                project_id=record.project_id,
-                hold_id=record.hold_id,
-            ),
-            None,
-            0,
-        )
-        for record in _records().filter(journal_id__isnull=True).order_by("pk")[:limit]
-    ]
+    records = _records().filter(journal_id__isnull=True).order_by("pk")[:limit]
+    return [Booking(_charge(record), None, 0) for record in records]
 
 
 def mark_counted(charge_ids: Sequence[str]) -> None:
     """Note that the server has been told of these records."""
     _records().filter(charge_id__in=charge_ids, journal_id__isnull=True).update(journal_id=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A record that may be refunded: how it was booked, and what nobody has taken back of it yet (nano-USD)."""
+
+    charge: Charge
+    left: int
+    is_refundable: bool
+    is_refunded: bool
+
+
+def original(charge_id: str, refund_id: str) -> Original | None:
+    """Return the record with this charge id, None if there is none. ``refund_id`` is the charge id of its refund."""
+    rows = {record.charge_id: record for record in _records().filter(charge_id__in=[charge_id, refund_id])}
+    record = rows.get(charge_id)
+    if record is None:
+        return None
+    return Original(
+        charge=_charge(record),
+        left=record.cost_nanos - _taken_back(record),
+        is_refundable=record.is_refundable,
+        is_refunded=refund_id in rows,
+    )
+
+
+def _taken_back(record: SpendRecord) -> int:
+    """Return what late charges and releases have taken back of an expired hold: their refunds carry its id."""
+    if record.kind != SpendRecord.Kind.EXPIRED:
+        return 0
+    since = record.at - timedelta(days=1)  # they came later, by clocks that may differ; the index is by user and time
+    refunds = _of(Subject(Scope.USER, record.user_id)).filter(
+        at__gte=since, hold_id=record.hold_id, kind=SpendRecord.Kind.REFUND
+    )
+    return -int(refunds.aggregate(nanos=Sum("cost_nanos"))["nanos"] or 0)

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from coreason_budget import BudgetConfig, BudgetExceededError, BudgetManager, HoldClosedError
+from coreason_budget.exceptions import RefundError
 from coreason_budget.models import SpendRecord
 from coreason_budget.money import to_usd
 from tests.conftest import fake_backend
@@ -62,6 +63,18 @@ class ModelHold:
     deadline: int
     state: str = "open"
     rest: int = 0
+    id: str = ""
+
+
+@dataclass
+class ModelOriginal:
+    """What can be refunded: a charge, or what an expired hold was booked with."""
+
+    accounts: list[tuple[str, str]]
+    charge_id: str
+    left: int
+    hold: ModelHold | None = None
+    is_refunded: bool = False
 
 
 @dataclass
@@ -71,6 +84,7 @@ class Model:
     policy: str
     clock: Clock
     bookings: list[tuple[tuple[str, str], date, int]] = field(default_factory=list)
+    originals: list[ModelOriginal] = field(default_factory=list)
     holds: list[ModelHold] = field(default_factory=list)
 
     @property
@@ -128,12 +142,25 @@ class Model:
             self.book(hold.accounts, -hold.rest)
             hold.rest = 0
 
+    def refund(self, original: ModelOriginal, amount: int | None) -> bool:
+        """Take back an amount, None for all that is left. Return whether that can be."""
+        left = original.left if original.hold is None else original.hold.rest
+        amount = left if amount is None else amount
+        if original.is_refunded or not 0 < amount <= left:
+            return False
+        original.is_refunded = True
+        if original.hold is not None:
+            original.hold.rest -= amount
+        self.book(original.accounts, -amount)
+        return True
+
     def sweep(self) -> None:
         for hold in self.holds:
             if hold.state == "open" and hold.deadline <= self.clock.ms:
                 if self.policy == "charge" and hold.left:
                     self.book(hold.accounts, hold.left)
                     hold.state, hold.rest = "expired", hold.left
+                    self.originals.append(ModelOriginal(hold.accounts, f"expired:{hold.id}", hold.left, hold))
                 else:
                     hold.state = "closed"
 
@@ -151,6 +178,7 @@ class Pair:
         with self.verdict(expected):
             amount = to_usd(cents * CENT)
             self.reservations.append(self.driver(self.budget, "reserve", user, project, amount=amount, ttl=ttl))
+            self.model.holds[-1].id = self.reservations[-1].id
 
     def check(self, caller: int, cents: int, _: int) -> None:
         user, project = CALLERS[caller]
@@ -170,12 +198,28 @@ class Pair:
         if self.reservations:
             number = which % len(self.reservations)
             self.model.charge(self.model.holds[number], cents * CENT, final=final > 200)
-            self.driver(self.reservations[number], "charge", cost=to_usd(cents * CENT), final=final > 200)
+            values = {"charge_id": self.original(self.model.holds[number].accounts, cents), "final": final > 200}
+            self.driver(self.reservations[number], "charge", cost=to_usd(cents * CENT), **values)
 
     def spend(self, caller: int, cents: int, _: int) -> None:
         user, project = CALLERS[caller]
         self.model.book(accounts(user, project), cents * CENT)
-        self.driver(self.budget, "charge", user, to_usd(cents * CENT), project)
+        charge_id = self.original(accounts(user, project), cents)
+        self.driver(self.budget, "charge", user, to_usd(cents * CENT), project, charge_id=charge_id)
+
+    def original(self, of: list[tuple[str, str]], cents: int) -> str:
+        self.model.originals.append(ModelOriginal(of, f"c-{len(self.model.originals)}", cents * CENT))
+        return self.model.originals[-1].charge_id
+
+    def refund(self, which: int, cents: int, way: int) -> None:
+        if self.model.originals:
+            original = self.model.originals[-1 - (10 * which + cents) % len(self.model.originals)]
+            nanos = None if way > 60 else cents * CENT
+            if self.model.refund(original, nanos):
+                self.driver(self.budget, "refund", original.charge_id, nanos and to_usd(nanos))
+            else:
+                with pytest.raises(RefundError):
+                    self.driver(self.budget, "refund", original.charge_id, nanos and to_usd(nanos))
 
     def release(self, which: int, _cents: int, _: int) -> None:
         if self.reservations:
@@ -232,6 +276,7 @@ def accounts(user: str, project: str | None) -> list[tuple[str, str]]:
 OPERATIONS: Final = (
     ["reserve"] * 4
     + ["charge"] * 4
+    + ["refund"] * 2
     + ["spend", "check", "release", "extend", "sweep", "wait"]
     + [
         "wait_for_days",

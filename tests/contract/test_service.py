@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 FUNCTIONS = [
-    "acharge", "acheck", "areserve", "astatus", "charge", "check", "check_availability", "check_availability_sync",
-    "flush", "record_spend", "record_spend_sync", "reservation", "reserve", "status",
+    "acharge", "acheck", "arefund", "areserve", "astatus", "charge", "check", "check_availability",
+    "check_availability_sync", "flush", "record_spend", "record_spend_sync", "refund", "reservation", "reserve",
+    "status",
 ]  # fmt: skip
 
 

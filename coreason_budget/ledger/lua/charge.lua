@@ -12,10 +12,8 @@ local windows, defaults, thresholds = terms.windows, each_default(ARGV[3]), term
 local charge, id, who = id_of(KEYS[1]), id_of(KEYS[2]), accounts_from(5)
 local cost, final, nonce, payload = ARGV[4], ARGV[5] == '1', ARGV[6], ARGV[7]
 
--- Remembered as nonce, cost, accounts and answer, a line each.
-local known = redis.call('GET', KEYS[1])
-if known then
-  local its_nonce, its_cost, its_accounts, answer = string.match(known, '^([^\n]*)\n([^\n]*)\n([^\n]*)\n(.*)$')
+local its_nonce, its_cost, its_accounts, answer = recall(KEYS[1])
+if its_nonce then
   if its_cost ~= cost or its_accounts ~= who then return {'conflict'} end
   return {'ok', its_nonce == nonce and '1' or '0', answer}
 end
@@ -24,11 +22,8 @@ redis.call('XLEN', KEYS[4]) -- what is no stream must fail before anything is wr
 local accounts = load_all(5, run, windows)
 local t = moment(accounts, windows, now)
 if not t then return {'clock', int(now)} end
-for i, a in ipairs(accounts) do
-  for _, p in ipairs(PERIODS) do
-    if a[p.w] and math.abs((a[p.s] or 0) + cost) > INT64_SAFE then return {'overflow', int(i)} end
-  end
-end
+local full = overflowing(accounts, cost)
+if full then return {'overflow', int(full)} end
 
 local hold = id ~= '' and redis.call('HMGET', KEYS[2], 'st', 'left', 'e', 'g', 'x') or {}
 local state = hold[1]
@@ -90,6 +85,6 @@ for i, a in ipairs(accounts) do
 end
 
 local journal_id = journal(KEYS[4], charge, cost, ARGV[8], t, id, payload)
-local answer = table.concat({journal_id, int(t), left, refund_id, reversed, table.concat(shown, '|')}, '|')
-redis.call('SET', KEYS[1], nonce .. '\n' .. cost .. '\n' .. who .. '\n' .. answer, 'PX', terms.memory)
+answer = table.concat({journal_id, int(t), left, refund_id, reversed, table.concat(shown, '|')}, '|')
+remember(KEYS[1], nonce, cost, who, answer, terms.memory)
 return {'ok', '1', answer}

@@ -221,15 +221,35 @@ local function journal(key, charge, cost, kind, t, hold, payload)
   return redis.call('XADD', key, '*', 'c', charge, 'n', cost, 'k', kind, 't', int(t), 'h', hold, 'p', payload)
 end
 
+-- What a charge id was booked with: nonce of the call, cost, accounts and answer, a line each. Nothing if it is not known.
+local function recall(key)
+  local known = redis.call('GET', key)
+  if known then return string.match(known, '^([^\n]*)\n([^\n]*)\n([^\n]*)\n(.*)$') end
+end
+
+local function remember(key, nonce, cost, who, answer, ms)
+  redis.call('SET', key, nonce .. '\n' .. cost .. '\n' .. who .. '\n' .. answer, 'PX', ms)
+end
+
+-- The index of an account that cannot count a cost, nil if all can.
+local function overflowing(accounts, cost)
+  for i, a in ipairs(accounts) do
+    for _, p in ipairs(PERIODS) do
+      if a[p.w] and math.abs((a[p.s] or 0) + cost) > INT64_SAFE then return i end
+    end
+  end
+end
+
 local function close(hold, deadlines, id)
   redis.call('HSET', hold, 'st', 'closed', 'left', '0')
   redis.call('PEXPIRE', hold, CLOSED_MS)
   redis.call('ZREM', deadlines, id)
 end
 
--- Give back what an expired hold was booked with: spent falls, and a refund goes to the journal.
+-- Take back what was booked: spent falls, and a refund goes to the journal. With an expired hold (nil if there is none) as
+-- much less can be taken back of what that was booked with.
 local function refund(hold, accounts, windows, t, journal_key, charge, amount, id, payload)
-  add(hold, 'x', minus(amount))
+  if hold then add(hold, 'x', minus(amount)) end
   for _, a in ipairs(accounts) do
     if a.mine then
       roll(a, windows, t)
