@@ -122,10 +122,12 @@ def test_a_record_is_refunded_once_whatever_redis_forgets(
             for key in client.scan_iter("*", count=1000):
                 if key != charged.ledger.keys.journal:
                     client.delete(key)
+    before = dump(backend)
 
     with pytest.raises(RefundError, match="'c-1' was refunded before"):
         driver(charged, "refund", "c-1")
 
+    assert dump(backend) == before
     assert everywhere(driver, charged) == {"0.4"}
 
 

@@ -141,9 +141,8 @@ def test_what_a_late_charge_left_is_named(driver: Driver, budget: BudgetManager,
 def test_the_database_knows_what_was_taken_back_when_redis_has_forgotten_the_hold(
     driver: Driver, budget: BudgetManager, backend: Backend, expired: Reservation, clock: Clock
 ) -> None:
-    driver(expired, "charge", cost="0.2")
-    driver(budget, "charge", "ann", "0.1", "apollo", charge_id="c-1")
-    driver(budget, "refund", "c-1")  # no business of the hold's
+    driver(expired, "charge", cost="0.2", charge_id="late")
+    driver(budget, "refund", "late", "0.1")  # that takes nothing back of the hold
     assert budget.flush(10)
     with backend.client() as client:
         client.flushall()
@@ -152,7 +151,7 @@ def test_the_database_knows_what_was_taken_back_when_redis_has_forgotten_the_hol
     receipt = driver(budget, "refund", f"expired:{expired.id}")
 
     assert f"{receipt.cost:f}" == "-0.3"
-    assert booked() == "0.2"
+    assert booked() == "0.1"
     with backend.client() as client:
         assert not client.exists(budget.ledger.keys.hold(expired.id))
 
