@@ -1,0 +1,66 @@
+"""Sets the scene of the browser tests and looks behind it: run in a process of its own, on the example site's data."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, Final
+
+import django
+
+PASSWORD: Final = "a password of the stage"
+
+
+def set_up(cast: dict[str, dict[str, Any]]) -> None:
+    """Make users: ``{"ann": {"limit": "0.05", "is_staff": True}}``. Limits are USD a day; all have one password."""
+    from django.contrib.auth.hashers import make_password
+    from django.contrib.auth.models import User
+    from django.core.management import call_command
+
+    from coreason_budget.models import UserLimit
+
+    call_command("migrate", verbosity=0, interactive=False)
+    password = make_password(PASSWORD)
+    for name, about in cast.items():
+        limit = about.pop("limit", None)
+        user = User.objects.create(username=name, password=password, **about)
+        if limit is not None:
+            UserLimit.objects.create(user=user, amount_usd=limit)
+
+
+def charge(spends: list[dict[str, str]]) -> None:
+    """Book costs: ``[{"user": "ann", "cost": "0.01", "project": "support", "charge_id": "first"}]``."""
+    from django.contrib.auth.models import User
+
+    from coreason_budget import service
+
+    for spend in spends:
+        user = User.objects.get(username=spend.pop("user"))
+        service.charge(user.pk, spend.pop("cost"), spend.pop("project", None), **spend)
+
+
+def tell(username: str) -> dict[str, Any]:
+    """Return what is known of a user: what was spent and is held today (USD), and the records."""
+    from django.contrib.auth.models import User
+
+    from coreason_budget import service
+    from coreason_budget.models import SpendRecord
+
+    user = User.objects.get(username=username)
+    [today] = [item for item in service.status(user.pk) if (item.scope, item.period) == ("user", "day")]
+    records = SpendRecord.objects.filter(user_id=user.pk).order_by("pk")
+    return {
+        "pk": user.pk,
+        "limit": None if today.limit is None else f"{today.limit.normalize():f}",
+        "spent": f"{today.spent.normalize():f}",
+        "held": f"{today.held.normalize():f}",
+        "records": [{"kind": item.kind, "cost": f"{item.cost_usd.normalize():f}"} for item in records],
+    }
+
+
+if __name__ == "__main__":
+    os.environ["DJANGO_SETTINGS_MODULE"] = "chat_site.settings"
+    django.setup()
+    answer = globals()[sys.argv[1]](json.load(sys.stdin))
+    sys.stdout.write(json.dumps(answer))

@@ -1,0 +1,65 @@
+"""``Visitor``: one browser session, of which nothing that goes wrong on a page stays unseen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Page
+
+__all__ = ["Visitor"]
+
+TIMEOUT: Final = 15_000  # milliseconds
+
+# What breaks the policy is told to the page; Chromium writes it to the console too, but not in every case as an error.
+REPORT_VIOLATIONS: Final = """
+addEventListener("securitypolicyviolation", (event) => {
+  console.error(`CSP: ${event.violatedDirective} forbids ${event.blockedURI} at ${event.sourceFile}:${event.lineNumber}`);
+});
+"""
+
+# A violation is reported, and an error thrown, a task later.
+AFTER_WHAT_IS_QUEUED: Final = "() => new Promise((resolve) => setTimeout(resolve, 20))"
+
+
+class Visitor:
+    """A browser session: its page, and what went wrong on it."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self._context = context
+        self._refusals: set[int] = set()
+        self.problems: list[str] = []
+        context.set_default_timeout(TIMEOUT)
+        context.add_init_script(REPORT_VIOLATIONS)
+        context.on("console", self._read_console)
+        context.on("weberror", lambda error: self.problems.append(f"uncaught: {error.error}"))
+        self.page: Page = context.new_page()
+
+    def log_in(self, username: str, password: str) -> None:
+        """Log in on the site's own page."""
+        self.page.goto("/login/")
+        self.page.get_by_label("Username").fill(username)
+        self.page.get_by_label("Password").fill(password)
+        self.page.get_by_role("button", name="Log in").click()
+        expect(self.page.get_by_role("button", name="Log out")).to_be_visible()
+
+    def will_be_answered_with(self, status: int) -> None:
+        """Announce a refusal, which Chromium logs as an error: 429."""
+        self._refusals.add(status)
+
+    def leave(self) -> list[str]:
+        """Close the session, if it is open, and return what went wrong in it."""
+        for page in self._context.pages:
+            page.evaluate(AFTER_WHAT_IS_QUEUED)
+        self._context.close()
+        return self.problems
+
+    def _read_console(self, message: ConsoleMessage) -> None:
+        is_about_policy = "Content Security Policy" in message.text
+        if message.type != "error" and not is_about_policy:
+            return
+        if any(f"responded with a status of {status}" in message.text for status in self._refusals):
+            return
+        self.problems.append(f"{message.location['url']}: {message.text}")
