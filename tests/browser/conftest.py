@@ -1,4 +1,4 @@
-"""A real Chromium on the example site, served by uvicorn. A page that logs an error or breaks its CSP fails its test."""
+"""A real Chromium on the example site, served by uvicorn. A page with an error or a CSP violation fails its test."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Stage:
-    """The data of the example site, worked on by processes of their own: Playwright keeps this one's event loop busy."""
+    """The data of the example site, worked on by processes of its own: Playwright runs an event loop in this one."""
 
     def __init__(self, folder: Path) -> None:
         paths = [str(ROOT), str(ROOT / "example_project"), os.environ.get("PYTHONPATH", "")]

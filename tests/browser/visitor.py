@@ -16,7 +16,8 @@ TIMEOUT: Final = 15_000  # milliseconds
 # What breaks the policy is told to the page; Chromium writes it to the console too, but not in every case as an error.
 REPORT_VIOLATIONS: Final = """
 addEventListener("securitypolicyviolation", (event) => {
-  console.error(`CSP: ${event.violatedDirective} forbids ${event.blockedURI} at ${event.sourceFile}:${event.lineNumber}`);
+  const { violatedDirective, blockedURI, sourceFile, lineNumber } = event;
+  console.error(`CSP: ${violatedDirective} forbids ${blockedURI} at ${sourceFile}:${lineNumber}`);
 });
 """
 
