@@ -16,6 +16,7 @@ from uuid import uuid4
 from . import signals
 from .exceptions import BudgetExceededError, BudgetUnavailableError, RefundError, Refusal
 from .ledger.housekeeping import Housekeeper
+from .ledger.peek import peek
 from .ledger.redis import Charged, Refused
 from .ledger.refunds import REFUND_PREFIX, Refund, refund
 from .ledger.scripts import AccountView, Charge, Deposit, PeriodView
@@ -27,7 +28,7 @@ from .results import AccountStatus, Receipt
 from .scopes import MAX_ID_LENGTH, Scope, Subject, clean_id, subjects_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from .ledger.redis import RedisLedger, Released
     from .ledger.scripts import Booking
@@ -178,6 +179,23 @@ class BudgetGuard:
             raise
         return list(self._statuses(deposit.subjects, views))
 
+    def peek(self, subjects: Iterable[Subject]) -> Operation[dict[Subject, tuple[AccountStatus, ...]]]:
+        """
+        Return how the accounts of any number of subjects stand, for looking at: one round trip, none is opened for it.
+
+        What Redis does not know is read from the database, with one query for the limits of each scope and one for what
+        was spent. Raise BudgetUnavailableError.
+        """
+        wanted = tuple(dict.fromkeys(subjects))
+        if not wanted:
+            return {}
+        try:
+            views = yield from peek(self._ledger, wanted)
+        except BudgetUnavailableError as error:
+            yield from self._report_unavailable(error, "peek")
+            raise
+        return {subject: self._statuses((subject,), (view,)) for subject, view in views.items()}
+
     # deciding --------------------------------------------------------------------------------------------------------
 
     def _decide(self, hold: Hold, amount: int, ttl: int, operation: str) -> Operation[bool]:
@@ -219,7 +237,7 @@ class BudgetGuard:
         if charged.answer is None:
             return ()
         booked = charged.answer.accounts
-        if all(_is_complete(view) for view in booked):
+        if all(view.is_complete for view in booked):
             return booked
         try:
             opened = yield from self._ledger.status(deposit)
@@ -263,7 +281,7 @@ class BudgetGuard:
 
     def _standing(self, subjects: tuple[Subject, ...], released: Released) -> tuple[AccountStatus, ...]:
         views = released.accounts()
-        return self._statuses(subjects, views) if all(map(_is_complete, views)) else ()
+        return self._statuses(subjects, views) if all(view.is_complete for view in views) else ()
 
     def _statuses(self, subjects: tuple[Subject, ...], views: tuple[AccountView, ...]) -> tuple[AccountStatus, ...]:
         return tuple(
@@ -357,10 +375,6 @@ def _owner(deposit: Deposit) -> tuple[str, str]:
     """Return the user's and the project's id (empty if there is no project)."""
     ids = {subject.scope: subject.id for subject in deposit.subjects}
     return ids[Scope.USER], ids.get(Scope.PROJECT, "")
-
-
-def _is_complete(view: AccountView) -> bool:
-    return view.open and all(period.verified for period in view.periods)
 
 
 def _with_passed(booked: AccountView, opened: AccountView, net: int, thresholds: tuple[int, ...]) -> AccountView:

@@ -44,19 +44,28 @@ class Limits:
 
     def overrides(self, subject: Subject) -> dict[Period, int | None]:
         """Return the limits that rows of the database set for a subject now, boosts included; one query."""
+        return self.overrides_of([subject])[subject]
+
+    def overrides_of(self, subjects: Iterable[Subject]) -> dict[Subject, dict[Period, int | None]]:
+        """Return the overrides of each subject; one query for each scope. See overrides()."""
         now = timezone.now()
-        return {Period(row.period): _nanos(row.effective_usd(now)) for row in _rows(subject)}
+        found: dict[Subject, dict[Period, int | None]] = {subject: {} for subject in subjects}
+        for scope in {subject.scope for subject in found}:
+            for row in _rows(scope, [subject.id for subject in found if subject.scope is scope]):
+                if row.subject in found:
+                    found[row.subject][Period(row.period)] = _nanos(row.effective_usd(now))
+        return found
 
 
-def _rows(subject: Subject) -> Iterable[BudgetLimit]:
+def _rows(scope: Scope, ids: Iterable[str]) -> Iterable[BudgetLimit]:
     from .models import GlobalLimit, ProjectLimit, UserLimit
 
-    match subject.scope:
+    match scope:
         case Scope.USER:
-            key = user_key(subject.id)
-            return () if key is None else _current(UserLimit).filter(user=key)
+            keys = [key for key in map(user_key, ids) if key is not None]
+            return _current(UserLimit).filter(user__in=keys) if keys else ()
         case Scope.PROJECT:
-            return _current(ProjectLimit).filter(project_id=subject.id)
+            return _current(ProjectLimit).filter(project_id__in=ids)
         case Scope.GLOBAL:
             return _current(GlobalLimit).all()
 

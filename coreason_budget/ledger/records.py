@@ -16,7 +16,7 @@ from ..scopes import Scope, Subject
 from .scripts import Booking, Charge, journal_number, journal_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from django.db.models import QuerySet
 
@@ -31,6 +31,7 @@ __all__ = [
     "original",
     "store",
     "total",
+    "totals",
     "uncounted",
 ]
 
@@ -174,29 +175,53 @@ def total(
     if not windows:
         return {}
     counted = Q(journal_id__lte=journal_number(point)) | Q(journal_id__isnull=True)
-    records = _of(subject).filter(
-        counted,
+    records = _of([subject]).filter(counted, _within(windows))
+    if without:
+        records = records.exclude(charge_id__in=without)
+    return _read_sums(windows, records.aggregate(**_sums(windows)))
+
+
+def totals(subjects: Sequence[Subject], windows: Mapping[Period, Window]) -> dict[Subject, dict[Period, int]]:
+    """
+    Return what subjects of one scope spent in windows, in nano-USD: one query.
+
+    It counts all records that there are; who has none is left out.
+    """
+    records, scope = _of(subjects).filter(_within(windows)), subjects[0].scope
+    if scope is Scope.GLOBAL:
+        return {subjects[0]: _read_sums(windows, records.aggregate(**_sums(windows)))}
+    rows = records.order_by().values(_COLUMNS[scope]).annotate(**_sums(windows))
+    return {Subject(scope, row[_COLUMNS[scope]]): _read_sums(windows, row) for row in rows}
+
+
+_COLUMNS: Final = {Scope.USER: "user_id", Scope.PROJECT: "project_id"}
+
+
+def _of(subjects: Sequence[Subject]) -> QuerySet[SpendRecord]:
+    """Return the records of subjects of one scope."""
+    column = _COLUMNS.get(subjects[0].scope)
+    ids = [subject.id for subject in subjects]
+    if column is None:
+        return _records()
+    return _records().filter(**{column: ids[0]} if len(ids) == 1 else {f"{column}__in": ids})
+
+
+def _within(windows: Mapping[Period, Window]) -> Q:
+    return Q(
         at__gte=min(window.start for window in windows.values()),
         at__lt=max(window.end for window in windows.values()),
     )
-    if without:
-        records = records.exclude(charge_id__in=without)
-    sums: dict[str, Any] = {
+
+
+def _sums(windows: Mapping[Period, Window]) -> dict[str, Any]:
+    return {
         period.value: Sum("cost_nanos", filter=Q(at__gte=window.start, at__lt=window.end))
         for period, window in windows.items()
     }
-    row = records.aggregate(**sums)
+
+
+def _read_sums(windows: Iterable[Period], row: Mapping[str, Any]) -> dict[Period, int]:
     return {period: int(row[period.value] or 0) for period in windows}
-
-
-def _of(subject: Subject) -> QuerySet[SpendRecord]:
-    match subject.scope:
-        case Scope.USER:
-            return _records().filter(user_id=subject.id)
-        case Scope.PROJECT:
-            return _records().filter(project_id=subject.id)
-        case Scope.GLOBAL:
-            return _records()
 
 
 def uncounted(limit: int) -> list[Booking]:
@@ -239,7 +264,7 @@ def _taken_back(record: SpendRecord) -> int:
     if record.kind != SpendRecord.Kind.EXPIRED:
         return 0
     since = record.at - timedelta(days=1)  # they came later, by clocks that may differ; the index is by user and time
-    refunds = _of(Subject(Scope.USER, record.user_id)).filter(
+    refunds = _of([Subject(Scope.USER, record.user_id)]).filter(
         at__gte=since, hold_id=record.hold_id, kind=SpendRecord.Kind.REFUND
     )
     return -int(refunds.aggregate(nanos=Sum("cost_nanos"))["nanos"] or 0)

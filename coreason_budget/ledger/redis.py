@@ -36,7 +36,7 @@ from .scripts import (
 from .steps import Command, LostReplyError, Operation, Query, Write, arun, run, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ..conf import BudgetConfig
     from ..periods import Period
@@ -58,6 +58,9 @@ class LimitSource(Protocol):
 
     def overrides(self, subject: Subject) -> Mapping[Period, int | None]:
         """Return the limits of the database that replace them; queries the database."""
+
+    def overrides_of(self, subjects: Iterable[Subject]) -> Mapping[Subject, Mapping[Period, int | None]]:
+        """Return the overrides of each subject; one query for each scope. See overrides()."""
 
 
 @dataclass(frozen=True, slots=True)

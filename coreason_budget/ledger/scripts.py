@@ -173,6 +173,11 @@ class AccountView:
     held: int
     periods: tuple[PeriodView, ...]
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether it is open and all that it shows was summed from the database."""
+        return self.open and all(period.verified for period in self.periods)
+
 
 def parse_accounts(texts: Iterable[str]) -> tuple[AccountView, ...]:
     """Read accounts as the Lua function ``show`` writes them."""
