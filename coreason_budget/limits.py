@@ -52,7 +52,7 @@ class Limits:
         found: dict[Subject, dict[Period, int | None]] = {subject: {} for subject in subjects}
         for scope in {subject.scope for subject in found}:
             for row in _rows(scope, [subject.id for subject in found if subject.scope is scope]):
-                if row.subject in found:
+                if row.subject in found:  # a database may find ids that differ in case
                     found[row.subject][Period(row.period)] = _nanos(row.effective_usd(now))
         return found
 

@@ -350,16 +350,16 @@ def test_uncounted_records_are_found() -> None:
 @pytest.mark.usefixtures("backend")
 def test_a_migration_that_is_not_applied_is_an_error() -> None:
     recorder = MigrationRecorder(connection)
-    recorder.record_unapplied("coreason_budget", "0001_initial")
+    recorder.record_unapplied("coreason_budget", "0002_refund_permission")
     try:
         code, found = examine()
     finally:
-        recorder.record_applied("coreason_budget", "0001_initial")
+        recorder.record_applied("coreason_budget", "0002_refund_permission")
 
     assert code == 1
     assert found["migrations"] == (
         "error",
-        "Not applied to 'default': 0001_initial.",
+        "Not applied to 'default': 0002_refund_permission.",
         "Run manage.py migrate coreason_budget --database default.",
     )
     assert "uncounted" not in found

@@ -7,9 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core.exceptions import ValidationError
+from django.core.management import call_command
 from django.db import IntegrityError, models, transaction
+from django.utils.translation import override
 
 from coreason_budget.models import BudgetLimit, GlobalLimit, ModelPrice, ProjectLimit, SpendRecord, UserLimit
 from coreason_budget.scopes import GLOBAL, Scope, Subject
@@ -268,3 +270,34 @@ def test_an_abstract_limit_is_nobodys() -> None:
 
     with pytest.raises(NotImplementedError):
         prop.fget(GlobalLimit())
+
+
+@pytest.mark.parametrize(
+    ("kind", "nanos", "refundable"),
+    [
+        ("charge", 1, True),
+        ("expired", 1, True),
+        ("charge", 0, False),
+        ("refund", -1, False),
+        ("refund", 1, False),
+        ("adjustment", 1, False),
+    ],
+)
+def test_charges_and_expired_holds_that_cost_something_are_refundable(
+    kind: str, nanos: int, *, refundable: bool
+) -> None:
+    assert SpendRecord(kind=kind, cost_nanos=nanos).is_refundable is refundable
+
+
+def test_there_is_a_permission_to_refund() -> None:
+    permission = Permission.objects.get(content_type__app_label="coreason_budget", codename="refund_spendrecord")
+
+    assert (permission.name, permission.content_type.model) == ("Can refund spend records", "spendrecord")
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_migrations_make_the_tables_of_the_models(language: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with override(language):
+        call_command("makemigrations", "coreason_budget", check=True, dry_run=True)
+
+    assert capsys.readouterr().out == "No changes detected in app 'coreason_budget'\n"
