@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 from . import log
 from .conf import BudgetConfig
-from .guard import BudgetGuard, Hold, Spend, refund_of, spend_of
+from .guard import BudgetGuard, Hold
 from .ledger.database import deferred_writes
 from .ledger.redis import RedisLedger
 from .limits import Limits
 from .money import Amount, to_nanos
 from .pricing import PricingEngine, read_price_rows
 from .reservation import Reservation
+from .spends import Spend, refund_of, spend_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from types import TracebackType
 
-    from .guard import BudgetGuard, Hold, Spend
+    from .guard import BudgetGuard, Hold
     from .ledger.steps import Operation
     from .money import Amount
     from .results import AccountStatus, Receipt
+    from .spends import Spend
 
 __all__ = ["Reservation"]
 

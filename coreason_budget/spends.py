@@ -1,0 +1,96 @@
+"""What callers want booked or refunded, as values that were checked: wrong ones are refused here, by name."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import Final
+from uuid import uuid4
+
+from .exceptions import RefundError
+from .ledger.refunds import REFUND_PREFIX, Refund
+from .money import Amount, to_nanos
+from .scopes import MAX_ID_LENGTH, clean_id
+
+__all__ = ["Spend", "refund_of", "spend_of"]
+
+MAX_NOTE_LENGTH: Final = 500
+RESERVED_IDS: Final = ("expired:", "release:", REFUND_PREFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """A real cost that is to be booked, in nano-USD, with what the record keeps of it."""
+
+    cost: int
+    charge_id: str
+    model: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+def spend_of(
+    cost: Amount,
+    *,
+    model: object = None,
+    charge_id: object = None,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
+) -> Spend:
+    """
+    Return a cost in USD as something that can be booked. Raise ValueError or TypeError for what cannot.
+
+    Without a charge id it gets a new one; give your own to make a repeated charge (a redelivered task) count once.
+    """
+    return Spend(
+        cost=to_nanos(cost, "cost"),
+        charge_id=uuid4().hex if charge_id is None else _clean_charge_id(charge_id),
+        model="" if model is None else _clean_model(model),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+    )
+
+
+def refund_of(charge_id: object, amount: Amount | None, *, reason: object = "", by: object = "") -> Refund:
+    """Return what is to be refunded, an amount of USD or all that is left. Raise RefundError or TypeError."""
+    try:
+        text = clean_id(charge_id, "charge_id")
+        nanos = None if amount is None else to_nanos(amount, "amount")
+    except ValueError as error:
+        raise RefundError(str(error)) from error
+    if not text:
+        raise RefundError("charge_id must not be empty; give the charge id of a spend record.")
+    if nanos == 0:
+        raise RefundError(f"amount must be more than 0 USD, got {amount!r}; leave it out to refund all that is left.")
+    return Refund(text, nanos, {"reason": _clean_note(reason, "reason"), "by": _clean_note(by, "by")})
+
+
+def _clean_note(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}: {value!r:.80}.")
+    text = str.__str__(value)
+    if len(text) > MAX_NOTE_LENGTH:
+        raise RefundError(f"{name} must have at most {MAX_NOTE_LENGTH} characters, got {len(text)}: {text[:40]!r}...")
+    if any(char == "\0" or unicodedata.category(char) == "Cs" for char in text):
+        raise RefundError(f"{name} must not contain null characters or lone surrogates, got {text[:80]!a}.")
+    return text
+
+
+def _clean_charge_id(value: object) -> str:
+    text = clean_id(value, "charge_id")
+    if not text:
+        raise ValueError("charge_id must not be empty; leave it out to get a new one.")
+    if text.startswith(RESERVED_IDS) or text.endswith("~refund"):
+        raise ValueError(
+            f"charge_id {text!r} is reserved: it must not start with 'expired:', 'release:' or 'refund:' nor end with "
+            "'~refund'."
+        )
+    return text
+
+
+def _clean_model(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"model must be a str, not {type(value).__name__}: {value!r:.80}.")
+    if len(value) > MAX_ID_LENGTH:
+        raise ValueError(f"model must have at most {MAX_ID_LENGTH} characters, got {len(value)}: {value[:40]!r}...")
+    return clean_id(value, "model") if value else ""
