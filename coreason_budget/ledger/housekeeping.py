@@ -87,5 +87,5 @@ class Housekeeper:
         due = self._clock() - self._ledger.config.verify_every
         subjects = [subject for subject, seen in self._seen.copy().items() if seen <= due]
         for subject in subjects[:VERIFIED_PER_TICK]:
-            self._ledger.run(self._ledger.journal.rebuild(subject, "verify"))
+            self._ledger.run(self._ledger.rebuild(subject, "verify"))
             self._seen.pop(subject, None)

@@ -1,8 +1,8 @@
 """
-What moves between Redis and the database: writing charges through, draining, rebuilding accounts, sweeping dead holds.
+What moves between Redis and the database: writing charges through, draining, sweeping dead holds, telling.
 
 The order is what keeps a charge from being lost or counted twice: a row is committed before its entry leaves the
-journal, and a rebuild reads the journal before it sums the rows.
+journal, and a rebuild (see ``rebuild.py``) reads the journal before it sums the rows.
 """
 
 from __future__ import annotations
@@ -10,38 +10,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from time import monotonic
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
 from ..exceptions import BudgetUnavailableError
 from ..log import logger
-from ..periods import PERIODS, Period, Window, to_ms, window_named
 from ..scopes import Scope, Subject
-from .scripts import Booking, Charge, Deposit, Snapshot, defaults_text, overrides_args, parse_entry
-from .steps import Command, Operation, Pause, Query, Write
+from .scripts import Booking, Charge, Deposit, parse_entry
+from .steps import Command, Operation, Query, Write
 
 if TYPE_CHECKING:
     from .redis import RedisLedger
 
-__all__ = ["Drift", "Journal"]
+__all__ = ["Journal", "subjects"]
 
 PAGE: Final = 500
 BATCH: Final = 500
 KEPT_IN_MEMORY: Final = 10_000
-MERGED_AT_MOST: Final = 5_000
-REBUILD_SECONDS: Final = 30.0
-COURTESY_SECONDS: Final = 0.5
-LONGEST_HOLD_MS: Final = 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """What a rebuild did: nothing, or by how much (nano-USD by period) a verified account had been wrong."""
-
-    rebuilt: bool
-    corrections: Mapping[Period, int]
 
 
 class Journal:
@@ -208,94 +193,20 @@ class Journal:
             logger.error("A journal entry cannot be read and is left alone: {} {}: {!r}", journal_id, fields, error)
             return None
 
-    def backlog(self) -> Operation[tuple[int, float]]:
-        """Return how many entries the journal has and the age of the oldest in seconds."""
-        length = int((yield Command(("XLEN", self._ledger.keys.journal))))
-        oldest = yield Command(("XRANGE", self._ledger.keys.journal, "-", "+", "COUNT", 1))
-        if not oldest:
-            return length, 0.0
-        seconds, _ = yield Command(("TIME",))
-        return length, max(0.0, int(seconds) - int(_text(oldest[0][0]).split("-")[0]) / 1000)
-
-    # rebuilding ------------------------------------------------------------------------------------------------------
-
-    def rebuild(self, subject: Subject, mode: str = "open", every: float | None = None) -> Operation[Drift]:
+    def bookings_of(self, subject: Subject, until: str, most: int) -> Operation[dict[str, Booking]]:
         """
-        Open an account from the database and the journal, or with mode ``verify`` prove an open one.
+        Return what the journal has of a subject, by charge id, up to a place in it.
 
-        An account that was verified less than ``every`` seconds ago (default VERIFY_EVERY) is left alone by ``verify``.
-        Others may rebuild it at the same time and traffic goes on; the first to end wins.
-        Raise BudgetUnavailableError if Redis or the database does not answer.
+        It stops when it has found more than ``most``.
         """
-        ledger, waited, deadline = self._ledger, 0.0, monotonic() + REBUILD_SECONDS
-        key = ledger.keys.account(subject)
-        while monotonic() < deadline:
-            from .records import highest_journal_id
-
-            floor = yield Query(highest_journal_id)
-            nonce = uuid4().hex
-            reply = yield from ledger.ask(
-                "rebuild_begin",
-                [key, ledger.keys.journal],
-                nonce,
-                floor,
-                "force" if mode == "open" and waited >= COURTESY_SECONDS else mode,
-                round((ledger.config.verify_every if every is None else every) * 1000),
-                defaults_text(ledger.limits.defaults(subject)),
-            )
-            if reply[0] in {"done", "fresh"}:
-                return Drift(rebuilt=False, corrections={})
-            if reply[0] == "wait":
-                yield Pause(0.05)
-                waited += 0.05
-                continue
-            corrections = yield from self._finish(subject, key, nonce, Snapshot.parse(reply))
-            if corrections is not None:
-                return Drift(rebuilt=True, corrections=corrections)
-        raise BudgetUnavailableError(f"The account of {subject.label} could not be rebuilt in {REBUILD_SECONDS:g} s.")
-
-    def _finish(
-        self, subject: Subject, key: str, nonce: str, snapshot: Snapshot
-    ) -> Operation[dict[Period, int] | None]:
-        """Sum, correct and open; None means start over."""
-        ledger = self._ledger
-        merged = yield from self._entries_until(snapshot.point, subject)
-        if len(merged) > MERGED_AT_MOST:
-            yield from self.drain(until=snapshot.point)
-            return None
-        overrides, sums = yield Query(lambda: self._sum(subject, snapshot, merged))
-        pairs: list[str] = []
-        for period in PERIODS:
-            correction = str(sums[period] - snapshot.spent[period]) if period in sums else ""
-            pairs += [snapshot.windows[period], correction]
-        reply = yield from ledger.ask(
-            "rebuild_end",
-            [key],
-            nonce,
-            snapshot.incarnation,
-            snapshot.verdicts,
-            snapshot.version,
-            2 * LONGEST_HOLD_MS,
-            *overrides_args(overrides),
-            *pairs,
-            defaults_text(ledger.limits.defaults(subject)),
-        )
-        if reply[0] != "done":
-            return None
-        drift = {period: int(text) for period, text in zip(PERIODS, reply[1:], strict=True) if int(text)}
-        if drift:
-            logger.warning("The account of {} was corrected by {} nano-USD", subject.label, drift)
-        return drift
-
-    def _entries_until(self, point: str, subject: Subject) -> Operation[dict[str, Booking]]:
         start, found = "-", dict[str, Booking]()
         while True:
-            entries = yield from self._page(start, point)
+            entries = yield from self._page(start, until)
             for journal_id, fields in entries:
                 booking = self._read_for_sum(journal_id, fields)
                 if booking is not None and subject in subjects(booking.charge):
                     found.setdefault(booking.charge.charge_id, booking)
-            if len(entries) < PAGE or len(found) > MERGED_AT_MOST:
+            if len(entries) < PAGE or len(found) > most:
                 return found
             start = f"({entries[-1][0]}"
 
@@ -306,25 +217,14 @@ class Journal:
         except (KeyError, ValueError, TypeError):
             return None
 
-    def _sum(
-        self, subject: Subject, snapshot: Snapshot, merged: Mapping[str, Booking]
-    ) -> tuple[Mapping[Period, int | None], dict[Period, int]]:
-        from .records import total
-
-        ledger = self._ledger
-        overrides = ledger.limits.overrides(subject)
-        defaults = ledger.limits.defaults(subject)
-        wanted = {
-            period: window_named(period, snapshot.windows[period], ledger.config.time_zone)
-            for period in PERIODS
-            if period in overrides or defaults.get(period) is not None or period in snapshot.verified
-        }
-        sums = total(subject, wanted, snapshot.point, merged)
-        for booking in merged.values():
-            for period, window in wanted.items():
-                if _falls_into(booking.at, window):
-                    sums[period] += booking.charge.cost
-        return overrides, sums
+    def backlog(self) -> Operation[tuple[int, float]]:
+        """Return how many entries the journal has and the age of the oldest in seconds."""
+        length = int((yield Command(("XLEN", self._ledger.keys.journal))))
+        oldest = yield Command(("XRANGE", self._ledger.keys.journal, "-", "+", "COUNT", 1))
+        if not oldest:
+            return length, 0.0
+        seconds, _ = yield Command(("TIME",))
+        return length, max(0.0, int(seconds) - int(_text(oldest[0][0]).split("-")[0]) / 1000)
 
     # sweeping and telling --------------------------------------------------------------------------------------------
 
@@ -380,10 +280,6 @@ def subjects(charge: Charge) -> tuple[Subject, ...]:
     """Return the accounts that a charge counts in."""
     project = (Subject(Scope.PROJECT, charge.project_id),) if charge.project_id else ()
     return (Subject(Scope.USER, charge.user_id), *project, Subject(Scope.GLOBAL))
-
-
-def _falls_into(at: int, window: Window) -> bool:
-    return to_ms(window.start) <= at < to_ms(window.end)
 
 
 def _text(value: Any) -> str:

@@ -17,6 +17,7 @@ from ..log import logger
 from .connection import Connections
 from .database import Database
 from .journal import Journal
+from .rebuild import Drift, rebuild
 from .scripts import (
     PERIOD_OF_CODE,
     AccountView,
@@ -344,6 +345,15 @@ class RedisLedger:
             raise HoldClosedError(f"The hold {hold_id!r} cannot be extended: it has ended or is unknown.")
         return int(reply[1])
 
+    def rebuild(self, subject: Subject, mode: str = "open", every: float | None = None) -> Operation[Drift]:
+        """
+        Open an account, or with mode ``verify`` prove an open one, from the database and the journal.
+
+        One that was verified less than ``every`` seconds ago (default VERIFY_EVERY) is left alone by ``verify``.
+        Raise BudgetUnavailableError if Redis or the database does not answer.
+        """
+        return (yield from rebuild(self, subject, mode, self.config.verify_every if every is None else every))
+
     def outdate(self, subject: Subject, version: str) -> Operation[None]:
         """Have the next call read a subject's limits afresh, and read them now so that it need not wait."""
         keys = [self.keys.account(subject)]
@@ -366,7 +376,7 @@ class RedisLedger:
             match reply:
                 case ["missing", *indexes]:
                     for index in indexes:
-                        yield from self.journal.rebuild(deposit.subjects[int(index) - 1])
+                        yield from self.rebuild(deposit.subjects[int(index) - 1])
                 case ["stale", *pairs]:
                     for i, version in _pairs(pairs):
                         yield from self._fresh_or_known(deposit.subjects[i - 1], version)

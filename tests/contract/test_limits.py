@@ -229,7 +229,7 @@ def test_a_rebuild_that_read_old_rows_cannot_overwrite_a_newer_push(
     row = UserLimit.objects.create(user=user, amount_usd=5)
     driver(budget, "check", "bob")  # the server knows the scripts
     ledger = budget.ledger
-    rebuild = ledger.journal.rebuild(SEVEN)
+    rebuild = ledger.rebuild(SEVEN)
     step, answers = next(rebuild), list[Any]()
     while len(answers) < 4:  # floor, begin, entries, rows
         answers.append(step.perform(ledger))

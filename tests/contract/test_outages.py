@@ -213,7 +213,7 @@ def test_the_accounts_that_wait_longest_are_verified_however_many_there_are(
         verified.append(subject)
         return iter(())
 
-    monkeypatch.setattr(budget.ledger.journal, "rebuild", rebuild)
+    monkeypatch.setattr(budget.ledger, "rebuild", rebuild)
     monkeypatch.setattr(budget.ledger, "run", lambda operation: [] if operation is not None else None)
     time[0] = budget.config.verify_every + 1
     keeper.tick()

@@ -172,7 +172,7 @@ def test_a_charge_during_a_rebuild_is_counted_once(driver: Driver, budget: Budge
     driver(budget, "charge", "ann", "0.1")
     assert budget.flush(10)
     lose_accounts(backend)
-    rebuild = budget.ledger.journal.rebuild(ANN)
+    rebuild = budget.ledger.rebuild(ANN)
     step = begun(budget, rebuild)
 
     driver(budget, "charge", "ann", "0.2")
@@ -185,7 +185,7 @@ def test_a_charge_during_a_rebuild_is_counted_once(driver: Driver, budget: Budge
 def test_of_two_rebuilders_the_first_to_end_wins(driver: Driver, budget: BudgetManager, backend: Backend) -> None:
     driver(budget, "charge", "ann", "0.1")
     lose_accounts(backend)
-    operations = [budget.ledger.journal.rebuild(ANN, "force") for _ in range(2)]
+    operations = [budget.ledger.rebuild(ANN, "force") for _ in range(2)]
     steps = [begun(budget, rebuild) for rebuild in operations]
 
     assert finish(budget, operations[1], steps[1]).rebuilt is True
@@ -201,7 +201,7 @@ def test_a_rebuild_of_an_account_that_is_lost_meanwhile_starts_over(
 ) -> None:
     driver(budget, "charge", "ann", "0.1")
     lose_accounts(backend)
-    rebuild = budget.ledger.journal.rebuild(ANN)
+    rebuild = budget.ledger.rebuild(ANN)
     step = begun(budget, rebuild)
     lose_accounts(backend)
     driver(budget, "charge", "ann", "0.2")
@@ -216,7 +216,7 @@ def test_a_rebuild_across_midnight_starts_over(
 ) -> None:
     driver(budget, "charge", "ann", "0.1")
     lose_accounts(backend)
-    rebuild = budget.ledger.journal.rebuild(ANN)
+    rebuild = budget.ledger.rebuild(ANN)
     step = begun(budget, rebuild)
     clock.move(days=1)
 
@@ -232,7 +232,7 @@ def test_verifying_corrects_an_account_that_is_wrong_and_tells_by_how_much(
     driver(budget, "check", "ann")
     with backend.client() as client:
         client.hincrby("{coreason-budget}:a:user:ann", "sd", -200_000_000)
-    verify = budget.ledger.journal.rebuild
+    verify = budget.ledger.rebuild
     assert budget.ledger.run(verify(ANN, "verify")).rebuilt is False  # it was verified when it was opened
     clock.move(hours=1)
 
@@ -248,7 +248,7 @@ def test_verifying_corrects_an_account_that_is_wrong_and_tells_by_how_much(
 def test_more_entries_than_a_rebuild_merges_are_drained_first(
     driver: Driver, budget: BudgetManager, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coreason_budget.ledger.journal.MERGED_AT_MOST", 3)
+    monkeypatch.setattr("coreason_budget.ledger.rebuild.MERGED_AT_MOST", 3)
     monkeypatch.setattr("coreason_budget.ledger.journal.PAGE", 2)
     with monkeypatch.context() as killed:
         killed.setattr(type(budget.ledger.journal), "write_pending", lambda _: 0)

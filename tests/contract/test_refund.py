@@ -291,7 +291,7 @@ def test_a_refund_of_yesterday_gives_room_today(
 
     assert figures() == [("-0.6", "1.6"), ("0", "2")]
     driver(driver(budget, "reserve", "ann", amount="1.6"), "release")
-    assert budget.ledger.run(budget.ledger.journal.rebuild(GLOBAL, "verify", 0)).corrections == {}
+    assert budget.ledger.run(budget.ledger.rebuild(GLOBAL, "verify", 0)).corrections == {}
     lose_accounts(backend)
     assert figures() == [("-0.6", "1.6"), ("0", "2")]
     with backend.client() as client:
@@ -329,7 +329,7 @@ def test_a_refund_while_an_account_is_rebuilt_counts_once(
     driver: Driver, charged: BudgetManager, backend: Backend
 ) -> None:
     lose_accounts(backend)
-    rebuild = charged.ledger.journal.rebuild(GLOBAL)
+    rebuild = charged.ledger.rebuild(GLOBAL)
     at_end = drive_until(rebuild, charged, "rebuild_end")
 
     driver(charged, "refund", "c-1", "0.2")

@@ -275,7 +275,7 @@ def test_a_leaked_hold_drops_out_after_two_generations(
     leaked = driver(budget, "reserve", "ann", amount="0.5")
     with backend.client() as client:
         client.delete(f"{{coreason-budget}}:r:{leaked.id}")
-    verify = budget.ledger.journal.rebuild
+    verify = budget.ledger.rebuild
 
     (subject, *_) = leaked._made().deposit.subjects
     for _ in range(2):

@@ -70,7 +70,7 @@ class Command(BudgetCommand):
 
 
 def _reconcile(budget: BudgetManager, subject: Subject) -> Iterator[Correction]:
-    drift = budget.drive(budget.ledger.journal.rebuild(subject, "verify", every=0))
+    drift = budget.drive(budget.ledger.rebuild(subject, "verify", every=0))
     for period, nanos in drift.corrections.items():
         yield Correction(subject, period, nanos)
 

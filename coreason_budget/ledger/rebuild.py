@@ -1,0 +1,132 @@
+"""
+Making an account of what the database and the journal say was spent: one that Redis has lost, or to prove one.
+
+The journal is read before the rows are summed: a charge that moves from one to the other meanwhile is counted once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from ..exceptions import BudgetUnavailableError
+from ..log import logger
+from ..periods import PERIODS, Period, Window, to_ms, window_named
+from .scripts import Booking, Snapshot, defaults_text, overrides_args
+from .steps import Operation, Pause, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..scopes import Subject
+    from .redis import RedisLedger
+
+__all__ = ["Drift", "rebuild"]
+
+MERGED_AT_MOST: Final = 5_000
+REBUILD_SECONDS: Final = 30.0
+COURTESY_SECONDS: Final = 0.5
+PAUSE_SECONDS: Final = 0.05
+LONGEST_HOLD_MS: Final = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What a rebuild did: nothing, or by how much (nano-USD by period) a verified account had been wrong."""
+
+    rebuilt: bool
+    corrections: Mapping[Period, int]
+
+
+def rebuild(ledger: RedisLedger, subject: Subject, mode: str, every: float) -> Operation[Drift]:
+    """
+    Open an account (mode ``open``), or prove an open one (``verify``) unless that was done within ``every`` seconds.
+
+    Others may rebuild it at the same time and traffic goes on; the first to end wins.
+    Raise BudgetUnavailableError if Redis or the database does not answer.
+    """
+    from .records import highest_journal_id
+
+    waited, deadline = 0.0, monotonic() + REBUILD_SECONDS
+    while monotonic() < deadline:
+        floor = yield Query(highest_journal_id)
+        nonce = uuid4().hex
+        reply = yield from ledger.ask(
+            "rebuild_begin",
+            [ledger.keys.account(subject), ledger.keys.journal],
+            nonce,
+            floor,
+            "force" if mode == "open" and waited >= COURTESY_SECONDS else mode,
+            round(every * 1000),
+            defaults_text(ledger.limits.defaults(subject)),
+        )
+        if reply[0] in {"done", "fresh"}:
+            return Drift(rebuilt=False, corrections={})
+        if reply[0] == "wait":
+            yield Pause(PAUSE_SECONDS)
+            waited += PAUSE_SECONDS
+            continue
+        corrections = yield from _finish(ledger, subject, nonce, Snapshot.parse(reply))
+        if corrections is not None:
+            return Drift(rebuilt=True, corrections=corrections)
+    raise BudgetUnavailableError(f"The account of {subject.label} could not be rebuilt in {REBUILD_SECONDS:g} s.")
+
+
+def _finish(
+    ledger: RedisLedger, subject: Subject, nonce: str, snapshot: Snapshot
+) -> Operation[dict[Period, int] | None]:
+    """Sum, correct and open; None means start over."""
+    merged = yield from ledger.journal.bookings_of(subject, snapshot.point, MERGED_AT_MOST)
+    if len(merged) > MERGED_AT_MOST:
+        yield from ledger.journal.drain(until=snapshot.point)
+        return None
+    overrides, sums = yield Query(lambda: _sum(ledger, subject, snapshot, merged))
+    pairs: list[str] = []
+    for period in PERIODS:
+        correction = str(sums[period] - snapshot.spent[period]) if period in sums else ""
+        pairs += [snapshot.windows[period], correction]
+    reply = yield from ledger.ask(
+        "rebuild_end",
+        [ledger.keys.account(subject)],
+        nonce,
+        snapshot.incarnation,
+        snapshot.verdicts,
+        snapshot.version,
+        2 * LONGEST_HOLD_MS,
+        *overrides_args(overrides),
+        *pairs,
+        defaults_text(ledger.limits.defaults(subject)),
+    )
+    if reply[0] != "done":
+        return None
+    drift = {period: int(text) for period, text in zip(PERIODS, reply[1:], strict=True) if int(text)}
+    if drift:
+        logger.warning("The account of {} was corrected by {} nano-USD", subject.label, drift)
+    return drift
+
+
+def _sum(
+    ledger: RedisLedger, subject: Subject, snapshot: Snapshot, merged: Mapping[str, Booking]
+) -> tuple[Mapping[Period, int | None], dict[Period, int]]:
+    """Return the overrides of the database, and what was spent in each period that is wanted."""
+    from .records import total
+
+    overrides = ledger.limits.overrides(subject)
+    defaults = ledger.limits.defaults(subject)
+    wanted = {
+        period: window_named(period, snapshot.windows[period], ledger.config.time_zone)
+        for period in PERIODS
+        if period in overrides or defaults.get(period) is not None or period in snapshot.verified
+    }
+    sums = total(subject, wanted, snapshot.point, merged)
+    for booking in merged.values():
+        for period, window in wanted.items():
+            if _falls_into(booking.at, window):
+                sums[period] += booking.charge.cost
+    return overrides, sums
+
+
+def _falls_into(at: int, window: Window) -> bool:
+    return to_ms(window.start) <= at < to_ms(window.end)
