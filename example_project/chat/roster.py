@@ -44,7 +44,7 @@ class Roster:
 
     @classmethod
     def enroll(cls) -> Roster:
-        """Return the users of the demo, and create those who are not there yet. None of them can log in."""
+        """Return the users of the demo, and create those who are not there yet. So far none can log in."""
         made = [User.objects.get_or_create(username=name, defaults={"password": "!"})[0] for name in USERS]
         return cls({str(user.pk): user.get_username() for user in made})
 

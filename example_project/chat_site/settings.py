@@ -2,7 +2,8 @@
 Settings of the example site. It needs nothing but Python: SQLite and an embedded Valkey server keep the data.
 
 Everything it writes is in ``var/`` beside ``manage.py``; ``EXAMPLE_DATA_DIR`` names another folder. ``REDIS_URL``
-names a Redis or Valkey server of your own, to be used instead of the embedded one.
+names a Redis or Valkey server of your own, to be used instead of the embedded one. With the key of a provider in the
+environment the chat asks a real model; ``EXAMPLE_MODEL`` names any that litellm knows.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ DATA_DIR = Path(os.environ.get("EXAMPLE_DATA_DIR") or BASE_DIR / "var").resolve(
 DATA_DIR.mkdir(parents=True, exist_ok=True)
 
 SECRET_KEY = "django-insecure-example-site-never-use-this-key-anywhere-else"  # noqa: S105 - it protects nothing
-DEBUG = True
+DEBUG = "runserver" in sys.argv  # it serves static files only then
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 
 INSTALLED_APPS = [
@@ -33,12 +34,14 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "chat_site.policy.content_security_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "coreason_budget.middleware.BudgetMiddleware",
 ]
 ROOT_URLCONF = "chat_site.urls"
 WSGI_APPLICATION = "chat_site.wsgi.application"
@@ -81,8 +84,26 @@ COREASON_BUDGET = {
     "LOG_PATH": DATA_DIR / "budget.log",
 }
 
+# Who answers in the chat. None: a make-believe model, which says its words one after the other, so many seconds apart.
+MODELS = {
+    "OPENAI_API_KEY": "gpt-4o-mini",
+    "ANTHROPIC_API_KEY": "claude-haiku-4-5",
+    "GEMINI_API_KEY": "gemini/gemini-2.5-flash",
+}
+CHAT_MODEL = os.environ.get("EXAMPLE_MODEL") or next((MODELS[key] for key in MODELS if os.environ.get(key)), None)
+CHAT_WORD_DELAY = float(os.environ.get("EXAMPLE_WORD_DELAY") or 0.04)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "loggers": {"django.request": {"handlers": ["console"], "level": "ERROR"}, "chat": {"handlers": ["console"]}},
+}
+
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-LOGIN_URL = "admin:login"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "login"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -1,8 +1,8 @@
-"""The pages of the example site: Django's admin, where limits, prices and spend records are."""
+"""The pages of the example site: the chat, and Django's admin, where limits, prices and spend records are."""
 
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
-urlpatterns = [path("admin/", admin.site.urls)]
+urlpatterns = [path("", include("chat.urls")), path("admin/", admin.site.urls)]
