@@ -6,11 +6,11 @@ import inspect
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 
 from .http.calls import Call, Terms
+from .http.steps import is_async
 from .money import to_nanos
 
 if TYPE_CHECKING:
@@ -78,14 +78,16 @@ def _terms(project: object, estimate: Any, model: object) -> Terms:
 
 def _decorated(terms: Terms, view: Callable[..., Any]) -> Callable[..., Any]:
     _refuse_classes(view)
-    name = f"{getattr(view, '__module__', '')}.{getattr(view, '__qualname__', type(view).__qualname__)}"
 
     def call_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        request = _request_of(name, args, kwargs)
-        _refuse_unauthenticated(_owner(view, args), request)
-        return Call(terms, request, kwargs, partial(view, *args, **kwargs), name)
+        request = _request_of(view, args, kwargs)
+        owner = _owner(view, args)
+        _refuse_unauthenticated(owner, request)
+        keywords = {name: value for name, value in kwargs.items() if value is not request}
+        name = partial(_name_of, view, owner if owner is not request else None)
+        return Call(terms, request, keywords, partial(view, *args, **kwargs), name)
 
-    if iscoroutinefunction(view):
+    if is_async(view):
 
         @wraps(view)
         async def awrapper(*args: Any, **kwargs: Any) -> Any:
@@ -96,11 +98,24 @@ def _decorated(terms: Terms, view: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         call = call_of(args, kwargs)
-        # An asynchronous class-based view has a plain dispatch() that returns an awaitable.
-        is_async = getattr(_owner(view, args), "view_is_async", False)
-        return call.aanswer() if is_async else call.answer()
+        return call.aanswer() if _is_async_dispatch(view, args) else call.answer()
 
     return wrapper
+
+
+def _is_async_dispatch(view: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    """Tell whether this is dispatch() of an asynchronous class: a plain method that returns an awaitable."""
+    return getattr(view, "__name__", "") == "dispatch" and getattr(_owner(view, args), "view_is_async", False)
+
+
+def _name_of(view: Callable[..., Any], owner: object) -> str:
+    """Return the name of a view for people: that of its class where a method was inherited or made by as_view()."""
+    view = view.func if isinstance(view, partial) else view
+    named = getattr(view, "view_class", view if hasattr(view, "__qualname__") else type(view))
+    name = f"{named.__module__}.{named.__qualname__}"
+    if owner is not None and hasattr(type(owner), getattr(view, "__name__", "")):
+        name = f"{type(owner).__module__}.{type(owner).__qualname__}.{view.__name__}"
+    return name
 
 
 def _refuse_classes(view: object) -> None:
@@ -118,12 +133,12 @@ def _refuse_classes(view: object) -> None:
         )
 
 
-def _request_of(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _request_of(view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     for candidate in (*args[:2], kwargs.get("request")):
         if isinstance(getattr(candidate, "_request", candidate), HttpRequest):
             return candidate
     raise TypeError(
-        f"@budgeted: {name} was called without a request as its first argument. On a class use "
+        f"@budgeted: {_name_of(view, None)} was called without a request as its first argument. On a class use "
         "@method_decorator(budgeted(...), name='dispatch')."
     )
 

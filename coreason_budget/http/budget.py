@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from decimal import Decimal
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .. import service
-from .callers import known_user, project_of, user_of
+from .callers import http_request, known_user, project_of, user_of
 from .steps import Settle, Twin
 
 if TYPE_CHECKING:
@@ -29,14 +30,15 @@ _frame: ContextVar[Frame | None] = ContextVar("coreason_budget_frame", default=N
 
 
 class Frame:
-    """One decorated call under way: its hold, who asked, and for which project."""
+    """One decorated call under way: its hold, since when, who asked, and for which project."""
 
-    __slots__ = ("budget", "hold", "manager", "model", "project", "user")
+    __slots__ = ("budget", "hold", "manager", "model", "project", "since", "user")
 
     def __init__(self, budget: RequestBudget, hold: Reservation, user: str, project: str | None, model: str | None):
         self.budget = budget
         self.manager = budget.manager
         self.hold = hold
+        self.since = monotonic()
         self.user = user
         self.project = project
         self.model = model
@@ -68,6 +70,7 @@ class RequestBudget:
         self._request = request
         self._frames: list[Frame] = []
         self._all: list[Frame] = []
+        self._callers: set[str] = set()
         self._receipts: list[Receipt] = []
         self._latest: Callable[[], Sequence[AccountStatus]] = tuple
         self.is_used = False
@@ -160,7 +163,7 @@ class RequestBudget:
     def _charge(
         self, response: object, cost: Amount | None, model: str | None, charge_id: str | None, *, final: bool
     ) -> Operation[Receipt]:
-        frame = self._innermost()
+        frame = self._own() or self._innermost()
         if frame is not None:
             named = frame.model if model is None and cost is not None else model
             options: dict[str, Any] = {"cost": cost, "model": named, "charge_id": charge_id, "final": final}
@@ -184,26 +187,34 @@ class RequestBudget:
     def _caller(self) -> Operation[tuple[str, str | None]]:
         config = self.manager.config
         user = yield from user_of(self._request, config)
+        self.identify(user)
         project = yield from project_of(self._request, None, {}, config)
         return user, project
 
+    def identify(self, user: str) -> None:
+        """Note that this is who is asking."""
+        self._callers.add(user)
+
     def knows(self, user_id: str) -> bool:
         """Return whether this is the id of who is asking, as far as that can be told without any query."""
-        if self._all:
-            return any(frame.user == user_id for frame in self._all)
-        return known_user(self._request, self.manager.config) == user_id
+        return user_id in self._callers or known_user(self._request, self.manager.config) == user_id
 
     def _innermost(self) -> Frame | None:
-        frame = _frame.get()
-        if frame is not None and frame.budget is self and frame in self._frames:
+        frame = self._own()
+        if frame is not None and frame in self._frames:
             return frame
         return self._frames[-1] if self._frames else None
+
+    def _own(self) -> Frame | None:
+        """Return the call that the running code belongs to, also if it has ended: it may have left a task behind."""
+        frame = _frame.get()
+        return frame if frame is not None and frame.budget is self else None
 
 
 def budget_of(request: Any) -> RequestBudget:
     """Return the budget of a request (Django's, or one that wraps it as REST framework's does), made at first use."""
-    http_request = getattr(request, "_request", request)
-    budget = getattr(http_request, "budget", None)
+    base: Any = http_request(request)
+    budget = getattr(base, "budget", None)
     if not isinstance(budget, RequestBudget):
-        budget = http_request.budget = RequestBudget(http_request)
+        budget = base.budget = RequestBudget(base)
     return budget

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import BadRequest, ImproperlyConfigured
-from django.utils.functional import SimpleLazyObject
 from django.utils.module_loading import import_string
 
 from ..exceptions import BudgetConfigurationError
 from ..scopes import ANONYMOUS, clean_id
-from .steps import Hook, User
+from .steps import Hook, User, is_unloaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,35 +19,41 @@ if TYPE_CHECKING:
     from ..conf import BudgetConfig
     from ..ledger.steps import Operation
 
-__all__ = ["known_user", "project_of", "user_of"]
+__all__ = ["http_request", "known_user", "project_of", "user_of"]
 
 
-def user_of(request: HttpRequest, config: BudgetConfig) -> Operation[str]:
+def http_request(request: Any) -> HttpRequest:
+    """Return Django's request, also of one that wraps it as REST framework's does."""
+    found: HttpRequest = getattr(request, "_request", request)
+    return found
+
+
+def user_of(request: Any, config: BudgetConfig) -> Operation[str]:
     """
     Return the id of who is asking: ``str(request.user.pk)``, ANONYMOUS if nobody is logged in, or what USER_ID says.
 
+    The request is as the view sees it: a framework's own may authenticate only when it is asked.
     Raise TypeError or ValueError if USER_ID returns what is no id, BudgetConfigurationError if it cannot be imported.
     """
     if config.user_id is None:
         return _id_of((yield User(request)))
-    value = yield Hook(_imported("USER_ID", config.user_id), (request,))
+    value = yield Hook(_imported("USER_ID", config.user_id), (http_request(request),))
     return ANONYMOUS if value is None else clean_id(value, "USER_ID")
 
 
 def known_user(request: HttpRequest, config: BudgetConfig) -> str | None:
     """Return the id of who is asking if that is known without any query, else None."""
     user = getattr(request, "user", None)
-    if config.user_id is not None or (type(user) is SimpleLazyObject and not hasattr(request, "_cached_user")):
-        return None
-    return _id_of(user)
+    return None if config.user_id is not None or is_unloaded(user) else _id_of(user)
 
 
 def project_of(
-    request: HttpRequest, project: str | Callable[..., Any] | None, kwargs: Mapping[str, Any], config: BudgetConfig
+    request: Any, project: str | Callable[..., Any] | None, kwargs: Mapping[str, Any], config: BudgetConfig
 ) -> Operation[str | None]:
     """
     Return the project of a call: from the URL keyword or the function of the decorator, else what PROJECT_ID says.
 
+    The function of the decorator gets the request as the view sees it, PROJECT_ID gets Django's.
     Raise ImproperlyConfigured if the URL has no such keyword, BadRequest (which Django answers with 400) for an id that
     cannot be one: it comes from the request.
     """
@@ -57,7 +62,7 @@ def project_of(
     elif project is not None:
         value = yield Hook(project, (request,), kwargs)
     elif config.project_id is not None:
-        value = yield Hook(_imported("PROJECT_ID", config.project_id), (request,))
+        value = yield Hook(_imported("PROJECT_ID", config.project_id), (http_request(request),))
     else:
         return None
     if value is None or value == "":

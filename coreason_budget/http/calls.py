@@ -16,10 +16,10 @@ from django.db import connections
 from django.http.response import HttpResponseBase, StreamingHttpResponse
 
 from .. import service
-from ..exceptions import BudgetUnavailableError
+from ..exceptions import BudgetExceededError, BudgetUnavailableError
 from ..log import logger
 from .budget import Frame, budget_of
-from .callers import project_of, user_of
+from .callers import http_request, project_of, user_of
 from .responses import REFUSALS, add_headers, refusal
 from .steps import Estimate, Hook, Settle, Twin, View
 from .streams import hold_while_streaming
@@ -27,9 +27,6 @@ from .streams import hold_while_streaming
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from django.http import HttpRequest
-
-    from ..exceptions import BudgetExceededError
     from ..ledger.steps import Operation
     from ..money import Amount
 
@@ -49,10 +46,10 @@ class Call:
     """One call of a decorated view."""
 
     def __init__(
-        self, terms: Terms, request: Any, kwargs: Mapping[str, Any], view: Callable[[], Any], name: str
+        self, terms: Terms, request: Any, kwargs: Mapping[str, Any], view: Callable[[], Any], name: Callable[[], str]
     ) -> None:
         self._terms = terms
-        self._request: HttpRequest = getattr(request, "_request", request)
+        self._request = request  # as the view sees it: REST framework's has the data, and the user
         self._kwargs = kwargs
         self._view = view
         self._name = name
@@ -79,9 +76,14 @@ class Call:
     def _begin(self) -> Operation[Frame]:
         config = self._manager.config
         user = yield from user_of(self._request, config)
+        self._budget.identify(user)
         project = yield from project_of(self._request, self._terms.project, self._kwargs, config)
         amount = yield from self._amount()
-        hold = yield Twin(self._manager, "reserve", (user, project, amount))
+        try:
+            hold = yield Twin(self._manager, "reserve", (user, project, amount))
+        except BudgetExceededError as error:
+            yield from self._look_at(user, error)
+            raise
         frame = Frame(self._budget, hold, user, project, self._terms.model)
         self._budget.push(frame)
         return frame
@@ -107,39 +109,48 @@ class Call:
             yield Settle(self._end(frame))
             if not isinstance(error, REFUSALS):
                 raise
-            _roll_back_request()
-            return (yield from self._refused(error))
+            response = yield from self._refused(error)
+            if self._budget.hold is None:  # else the view around this one goes on, and may need what it has written
+                _roll_back_request()
+            return response
         if isawaitable(response):
             # A plain callable of an asynchronous view: whoever called it awaits what it returns.
             return self._manager.adrive(self._under(frame, lambda: response))
+        good = _is_good(response)
         if isinstance(response, StreamingHttpResponse):
-            return hold_while_streaming(response, frame, lambda: self._end(frame, response))
-        yield from self._end(frame, response)
+            # The stream must not refer to its response: that is to go as soon as nobody has it any more.
+            return hold_while_streaming(response, frame, lambda went_well: self._end(frame, is_good=good and went_well))
+        yield from self._end(frame, is_good=good)
         add_headers(response, self._budget)
         return response
 
-    def _end(self, frame: Frame, response: Any = None) -> Operation[None]:
-        """Give back what is left of the hold. A view that charged nothing is reported, unless it failed."""
+    def _end(self, frame: Frame, *, is_good: bool = False) -> Operation[None]:
+        """Give back what is left of the hold. A view that gave a good answer and charged nothing is reported."""
         yield Twin(frame.hold, "release")
         self._budget.pop(frame)
-        if response is not None and not frame.is_charged and not _failed(response):
+        if is_good and not frame.is_charged:
             logger.warning(
                 "{} charged nothing: its hold of {:f} USD was given back. Call request.budget.charge(response), or do "
                 "not decorate it.",
-                self._name,
+                self._name(),
                 frame.hold.amount,
             )
 
     def _refused(self, error: BudgetExceededError | BudgetUnavailableError) -> Operation[HttpResponseBase]:
-        if not isinstance(error, BudgetUnavailableError) and error.scope != "user":
-            with suppress(BudgetUnavailableError):  # the answer then says nothing of what is left
-                self._budget.note((yield Twin(self._budget, "status")))
-        response: HttpResponseBase = yield Hook(refusal, (self._request, error, self._budget))
+        response: HttpResponseBase = yield Hook(refusal, (http_request(self._request), error, self._budget))
         return response
 
+    def _look_at(self, user: str, error: BudgetExceededError) -> Operation[None]:
+        """Learn what the headers of a refusal say: how the user stands, whoever had no room."""
+        self._budget.note(())
+        if error.scope != "user":
+            with suppress(BudgetUnavailableError):  # the answer then says nothing of what is left
+                self._budget.note((yield Twin(self._manager, "status", (user,))))
 
-def _failed(response: Any) -> bool:
-    return isinstance(response, HttpResponseBase) and response.status_code >= HTTPStatus.BAD_REQUEST
+
+def _is_good(response: Any) -> bool:
+    failed = isinstance(response, HttpResponseBase) and response.status_code >= HTTPStatus.BAD_REQUEST
+    return response is not None and not failed
 
 
 def _roll_back_request() -> None:

@@ -69,10 +69,10 @@ def refusal(
         response["Retry-After"] = str(problem.retry_after)
     add_never_cache_headers(response)
     patch_vary_headers(response, ["Accept"])
-    _add(response, budget)
     if problem.remaining is not None:
         _set(response, "Remaining-USD", problem.remaining)
         _set(response, "Reset", problem.resets_at)
+    _add(response, budget)  # what was learnt later replaces it: what a hold gave back, or what remains after a charge
     return response
 
 

@@ -13,7 +13,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
-from django.utils.functional import SimpleLazyObject
+from django.utils.functional import LazyObject, empty
 
 from ..ledger.steps import run, settle
 
@@ -21,12 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from decimal import Decimal
 
-    from django.http import HttpRequest
-
     from ..ledger.steps import Context, Operation
     from ..manager import BudgetManager
 
-__all__ = ["Estimate", "Hook", "Settle", "Twin", "User", "View"]
+__all__ = ["Estimate", "Hook", "Settle", "Twin", "User", "View", "is_async", "is_unloaded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +91,15 @@ class Hook:
 
     async def aperform(self, context: object) -> Any:
         """Return what the function returns; a plain one runs in a thread. See perform()."""
-        function = self.function if iscoroutinefunction(self.function) else sync_to_async(self.function)
-        answer = await function(*self.args, **self.kwargs)
+        if is_async(self.function):
+            return await self.function(*self.args, **self.kwargs)
+        answer = await sync_to_async(self.function)(*self.args, **self.kwargs)
         return await answer if isawaitable(answer) else answer
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Tell whether calling this gives an awaitable; of an object its ``__call__`` counts."""
+    return iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)
 
 
 async def _awaited(answer: Awaitable[Any]) -> Any:
@@ -104,9 +108,9 @@ async def _awaited(answer: Awaitable[Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The user of a request, None without authentication."""
+    """The user of a request (Django's or a framework's own), None without authentication."""
 
-    request: HttpRequest
+    request: Any
 
     def perform(self, context: object) -> Any:
         """Return the user; loads it from the database at first use."""
@@ -115,10 +119,22 @@ class User:
     async def aperform(self, context: object) -> Any:
         """Return the user, loaded without blocking. See perform()."""
         user = getattr(self.request, "user", None)
-        # Only what the authentication middleware has set is lazy; a framework's own authentication sets a user.
-        if type(user) is SimpleLazyObject and hasattr(self.request, "auser"):
-            return await self.request.auser()
+        if not is_unloaded(user):
+            return user
+        if _loader(user) == "django.contrib.auth.middleware":
+            return await self.request.auser()  # the view that awaits it too gets the same without a query
+        await sync_to_async(bool)(user)  # of another middleware, whose user auser() does not know
         return user
+
+
+def is_unloaded(user: object) -> bool:
+    """Tell whether a user is lazy and nobody has looked at it yet."""
+    return isinstance(user, LazyObject) and user.__dict__["_wrapped"] is empty
+
+
+def _loader(user: Any) -> str | None:
+    """Return the module of the function that loads a lazy user."""
+    return getattr(user.__dict__.get("_setupfunc"), "__module__", None)
 
 
 @dataclass(frozen=True, slots=True)

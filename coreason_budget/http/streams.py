@@ -25,9 +25,13 @@ _closing: Final[set[asyncio.Task[None]]] = set()  # a loop keeps only weak refer
 
 
 def hold_while_streaming(
-    response: StreamingHttpResponse, frame: Frame, end: Callable[[], Operation[None]]
+    response: StreamingHttpResponse, frame: Frame, end: Callable[[bool], Operation[None]]
 ) -> StreamingHttpResponse:
-    """Have a streamed answer perform ``end`` once its stream is over, however that comes about."""
+    """
+    Have a streamed answer perform ``end`` once its stream is over, however that comes about.
+
+    It is told whether the stream was good: not if nobody began to read it, or if it failed.
+    """
     # The raw iterator: what streaming_content returns is a wrapper that does not pass a close() on.
     chunks = response._iterator  # type: ignore[attr-defined]  # noqa: SLF001
     held = AsyncChunks(chunks, frame, end) if response.is_async else Chunks(chunks, frame, end)
@@ -38,23 +42,27 @@ def hold_while_streaming(
 class _Held:
     """A stream and the hold that it lives on."""
 
-    def __init__(self, chunks: Any, frame: Frame, end: Callable[[], Operation[None]]) -> None:
+    def __init__(self, chunks: Any, frame: Frame, end: Callable[[bool], Operation[None]]) -> None:
         self._chunks = chunks
         self._frame = frame
         self._end = end
+        self._is_good = False
         self._is_over = False
         self._pause = frame.manager.config.hold_ttl / 2
-        self._extend_at = monotonic() + self._pause
+        self._extend_at = frame.since + self._pause  # the view may have taken long before it returned the stream
 
     def __del__(self) -> None:
-        # Nobody closed it: a middleware threw the answer away, or the server was cancelled before it could send it.
+        self._abandon()  # nobody closed it: a middleware threw the answer away, or the server could not send it
+
+    def _abandon(self) -> None:
+        """End it where nothing can be waited for."""
         if not self._is_over:
+            self._is_over = True
             self._frame.hold.abandon()
 
-    def _over(self) -> bool:
-        """Return whether it was over before, and note that it is now."""
-        before, self._is_over = self._is_over, True
-        return before
+    def _learn(self, error: BaseException) -> None:
+        """Note how it ends: of itself or because the client goes, which is good, or because it failed."""
+        self._is_good = not isinstance(error, Exception) or isinstance(error, (StopIteration, StopAsyncIteration))
 
     def _must_extend(self) -> bool:
         """Return whether the hold would not live long enough for the next chunks."""
@@ -74,10 +82,12 @@ class Chunks(_Held):
         if self._must_extend():
             with suppress(HoldClosedError, BudgetUnavailableError):
                 self._frame.hold.extend()
+        self._is_good = True
         try:
             with self._frame.entered():
                 return next(self._chunks)
-        except BaseException:
+        except BaseException as error:
+            self._learn(error)
             self._finish()
             raise
 
@@ -92,8 +102,9 @@ class Chunks(_Held):
             self._finish()
 
     def _finish(self) -> None:
-        if not self._over():
-            self._frame.manager.drive(self._end())
+        if not self._is_over:
+            self._is_over = True
+            self._frame.manager.drive(self._end(self._is_good))
 
 
 class AsyncChunks(_Held):
@@ -106,14 +117,15 @@ class AsyncChunks(_Held):
         if self._must_extend():
             with suppress(HoldClosedError, BudgetUnavailableError):
                 await self._frame.hold.aextend()
+        self._is_good = True
         try:
             with self._frame.entered():
                 return await anext(self._chunks)
         except GeneratorExit:  # the event loop is no more: nothing can be awaited
-            self._over()
-            self._frame.hold.abandon()
+            self._abandon()
             raise
-        except BaseException:
+        except BaseException as error:
+            self._learn(error)
             await self._finish()
             raise
 
@@ -124,6 +136,9 @@ class AsyncChunks(_Held):
             if aclose is not None and not self._is_over:
                 with self._frame.entered():
                     await aclose()
+        except GeneratorExit:  # as above
+            self._abandon()
+            raise
         finally:
             await self._finish()
 
@@ -141,5 +156,6 @@ class AsyncChunks(_Held):
         task.add_done_callback(_closing.discard)
 
     async def _finish(self) -> None:
-        if not self._over():
-            await self._frame.manager.asettle(self._end())
+        if not self._is_over:
+            self._is_over = True
+            await self._frame.manager.asettle(self._end(self._is_good))
