@@ -13,8 +13,8 @@ from uuid import uuid4
 
 from .exceptions import BudgetUnavailableError
 from .ledger.housekeeping import Housekeeper
+from .ledger.outcomes import Charged, Refused
 from .ledger.peek import peek
-from .ledger.redis import Charged, Refused
 from .ledger.refunds import Refund, refund
 from .ledger.scripts import AccountView, Charge, Deposit, PeriodView
 from .money import to_usd
@@ -25,7 +25,8 @@ from .scopes import Scope, Subject, subjects_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from .ledger.redis import RedisLedger, Released
+    from .ledger.outcomes import Released
+    from .ledger.redis import RedisLedger
     from .ledger.scripts import Booking
     from .ledger.steps import Operation
     from .spends import Spend

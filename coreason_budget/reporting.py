@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from .exceptions import BudgetUnavailableError
-    from .ledger.redis import Refused
+    from .ledger.outcomes import Refused
     from .ledger.scripts import AccountView, Charge, PeriodView
     from .results import Receipt
     from .scopes import Subject

@@ -1,27 +1,26 @@
 """
 ``RedisLedger``: the ledger's operations on its live state in Redis, each a generator that either driver can run.
 
-What moves between Redis and the database (rebuilding, draining, sweeping) is in ``journal.py``.
+What needs more than a script has modules of its own: ``journal.py``, ``opening.py``, ``rebuild.py``, ``refunds.py``.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from redis.exceptions import NoScriptError
 
 from ..exceptions import BudgetUnavailableError, ChargeConflictError, HoldClosedError
-from ..log import logger
 from .connection import Connections
 from .database import Database
 from .journal import Journal
+from .opening import opened, refresh_later
+from .outcomes import Charged, Granted, Refused, Released, bookings_of
 from .rebuild import Drift, rebuild
 from .scripts import (
     PERIOD_OF_CODE,
     AccountView,
-    Answer,
     Booking,
     Call,
     Charge,
@@ -37,18 +36,15 @@ from .scripts import (
 from .steps import Command, LostReplyError, Operation, Query, Write, arun, run, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ..conf import BudgetConfig
     from ..periods import Period
     from ..scopes import Subject
 
-__all__ = ["Charged", "Granted", "LimitSource", "RedisLedger", "Refused", "Released"]
+__all__ = ["LimitSource", "RedisLedger"]
 
 T = TypeVar("T")
-
-#: How often an operation opens accounts that another loss closed again before it gives up.
-ROUNDS: Final = 12
 
 
 class LimitSource(Protocol):
@@ -62,48 +58,6 @@ class LimitSource(Protocol):
 
     def overrides_of(self, subjects: Iterable[Subject]) -> Mapping[Subject, Mapping[Period, int | None]]:
         """Return the overrides of each subject; one query for each scope. See overrides()."""
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """The hold is there until its deadline (ms)."""
-
-    deadline: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """There is no room: where, and how it stood (nano-USD; ``now`` in ms)."""
-
-    subject: Subject
-    period: Period
-    window: str
-    spent: int
-    held: int
-    limit: int
-    first: bool
-    now: int
-
-
-@dataclass(frozen=True, slots=True)
-class Charged:
-    """A charge was accepted. ``answer`` is None if it went straight to the database."""
-
-    answer: Answer | None
-    first: bool
-    error: BudgetUnavailableError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """A hold has ended, by this call (``now``) or before. ``accounts`` reads how they stand, if that is wanted."""
-
-    now: bool
-    shown: Sequence[str] = ()
-
-    def accounts(self) -> tuple[AccountView, ...]:
-        """Return the accounts as the script showed them."""
-        return parse_accounts(self.shown)
 
 
 class RedisLedger:
@@ -235,20 +189,11 @@ class RedisLedger:
         self, hold_id: str, deposit: Deposit, amount: int, ttl: int, charge: Charge
     ) -> Operation[Granted | Refused]:
         keys = [self.keys.hold(hold_id), self.keys.deadlines, self.keys.journal, *self.keys.accounts(deposit.subjects)]
-        reply = yield from self._opened(
-            deposit,
-            lambda: self.ask(
-                "reserve",
-                keys,
-                deposit.defaults,
-                amount,
-                ttl,
-                charge.payload(),
-            ),
-        )
+        terms = (deposit.defaults, amount, ttl, charge.payload())
+        reply = yield from opened(self, deposit, lambda: self.ask("reserve", keys, *terms))
         match reply:
             case ["ok", _, deadline, *outdated]:
-                self._refresh_later(deposit, outdated)
+                refresh_later(self, deposit, outdated)
                 return Granted(int(deadline))
             case ["exceeded", now, i, code, window, spent, held, limit, first]:
                 return Refused(
@@ -276,7 +221,7 @@ class RedisLedger:
     def status(self, deposit: Deposit) -> Operation[tuple[AccountView, ...]]:
         """Return all accounts of a call as they stand now."""
         keys = self.keys.accounts(deposit.subjects)
-        reply = yield from self._opened(deposit, lambda: self.ask("status", keys, deposit.defaults))
+        reply = yield from opened(self, deposit, lambda: self.ask("status", keys, deposit.defaults))
         return parse_accounts(reply[2:])
 
     def charge(self, charge: Charge, deposit: Deposit, *, nonce: str, final: bool = False) -> Operation[Charged]:
@@ -320,7 +265,7 @@ class RedisLedger:
         answer = parse_answer(reply[2])
         first = reply[1] == "1"
         if first:
-            yield Write(self.journal.writer(_bookings(charge, answer)))
+            yield Write(self.journal.writer(bookings_of(charge, answer)))
         return Charged(answer, first)
 
     def release(self, hold_id: str, deposit: Deposit, charge: Charge) -> Operation[Released]:
@@ -367,44 +312,6 @@ class RedisLedger:
         keys = [self.keys.account(subject)]
         yield from self.call("limits", keys, (self.injected_now(), version, "", *overrides_args(overrides)))
 
-    # opening accounts ------------------------------------------------------------------------------------------------
-
-    def _opened(self, deposit: Deposit, ask: Callable[[], Operation[list[str]]]) -> Operation[list[str]]:
-        """Ask until all accounts are open and their limits fresh, rebuilding and reloading what is not."""
-        for _ in range(ROUNDS):
-            reply = yield from ask()
-            match reply:
-                case ["missing", *indexes]:
-                    for index in indexes:
-                        yield from self.rebuild(deposit.subjects[int(index) - 1])
-                case ["stale", *pairs]:
-                    for i, version in _pairs(pairs):
-                        yield from self._fresh_or_known(deposit.subjects[i - 1], version)
-                case _:
-                    return reply
-        raise BudgetUnavailableError("An account could not be opened: Redis loses it as fast as it is rebuilt.")
-
-    def _fresh_or_known(self, subject: Subject, version: str) -> Operation[None]:
-        """Reload limits; while the database does not answer go on with the known ones, unless they were changed."""
-        try:
-            yield from self.reload_limits(subject, version)
-        except BudgetUnavailableError as error:
-            keys = [self.keys.account(subject)]
-            reply = yield from self.call("limits", keys, (self.injected_now(), version, "known", "", "", ""))
-            if reply[0] != "known":
-                raise
-            logger.warning("The limits of {} could not be read and stay as they were: {}", subject.label, error)
-
-    def _refresh_later(self, deposit: Deposit, outdated: Sequence[str]) -> None:
-        if outdated and not self.database.is_inline():
-            for i, version in _pairs(outdated):
-                subject = deposit.subjects[i - 1]
-                self.database.post(lambda s=subject, v=version: self.run(self.reload_limits(s, v)))  # type: ignore[misc]
-
-
-def _pairs(flat: Sequence[str]) -> Iterator[tuple[int, str]]:
-    return ((int(i), version) for i, version in zip(flat[::2], flat[1::2], strict=True))
-
 
 def _overflow(subject: Subject) -> ValueError:
     return ValueError(f"The account of {subject.label} cannot count more than 9.2 billion USD in a window.")
@@ -412,18 +319,3 @@ def _overflow(subject: Subject) -> ValueError:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _bookings(charge: Charge, answer: Answer) -> list[Booking]:
-    bookings = [Booking(charge, answer.journal_id, answer.at)]
-    if answer.refunded:
-        refund = replace(
-            charge,
-            charge_id=f"{charge.charge_id}~refund",
-            cost=-answer.refunded,
-            kind="refund",
-            input_tokens=None,
-            output_tokens=None,
-        )
-        bookings.insert(0, Booking(refund, answer.refund_journal_id, answer.at))
-    return bookings

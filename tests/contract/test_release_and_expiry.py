@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import NoScriptError
 
 from coreason_budget import BudgetExceededError, HoldClosedError
-from coreason_budget.ledger.redis import Granted
+from coreason_budget.ledger.outcomes import Granted
 from coreason_budget.models import SpendRecord
 
 from .tools import booked, dump, held, records, spent, sweep
