@@ -1,0 +1,109 @@
+"""``LimitForm``: a limit as people enter it. What it leaves open is never taken for “unlimited”."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from .. import service
+from . import words
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ..models import BudgetLimit
+
+    LimitModelForm = forms.ModelForm[BudgetLimit]
+else:
+    LimitModelForm = forms.ModelForm
+
+__all__ = ["LimitForm"]
+
+
+class LimitForm(LimitModelForm):
+    """The form of every kind of limit, also as a row of an inline."""
+
+    unlimited = forms.BooleanField(
+        label=gettext_lazy("Unlimited"),
+        required=False,
+        help_text=gettext_lazy("No limit at all in this period."),
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.instance.pk is not None and self.instance.amount_usd is None:
+            self.initial.setdefault("unlimited", True)
+        for field, text in self._help_texts().items():
+            if field in self.fields:
+                self.fields[field].help_text = text
+
+    def clean(self) -> dict[str, Any]:
+        """Want either an amount or the tick, and of a boost that is new an end that lies ahead."""
+        cleaned = super().clean() or self.cleaned_data
+        self._clean_amount(cleaned.get("amount_usd"), unlimited=bool(cleaned.get("unlimited")))
+        self._clean_boost(cleaned.get("boost_usd"), cleaned.get("boost_until"))
+        return cleaned
+
+    def _clean_amount(self, usd: object, *, unlimited: bool) -> None:
+        if "amount_usd" not in self.fields or "amount_usd" in self.errors:
+            return
+        if usd is None and not unlimited:
+            self.add_error("amount_usd", _("Enter an amount, 0 to block every call, or tick “unlimited”."))
+        if usd is not None and unlimited:
+            typed = self["amount_usd"].value()
+            self.add_error(
+                "unlimited", _("Either an amount or “unlimited”, not both: “%(value)s” was entered.") % {"value": typed}
+            )
+
+    def _clean_boost(self, usd: object, until: datetime | None) -> None:
+        is_new = {"boost_usd", "boost_until"}.intersection(self.changed_data)
+        if is_new and usd is not None and until is not None and until <= timezone.now():
+            self.add_error(
+                "boost_until", _("%(end)s has passed. A boost must end later than now.") % {"end": words.moment(until)}
+            )
+
+    def validate_constraints(self) -> None:
+        """Say in words, and with a link, which limit is there already."""
+        try:
+            self.instance.validate_constraints(exclude=self._get_validation_exclusions())  # type: ignore[attr-defined]
+        except ValidationError as error:
+            codes = {each.code for errors in error.error_dict.values() for each in errors}
+            twin = self._twin() if codes & {"unique", "unique_together"} else None
+            self._update_errors(error if twin is None else ValidationError(_said_of(twin), code="unique"))  # type: ignore[attr-defined]
+
+    def _twin(self) -> BudgetLimit | None:
+        """Return the limit that this subject has in this period already."""
+        own = self.instance._meta.total_unique_constraints[0].fields
+        return (
+            type(self.instance)._default_manager.filter(**{name: getattr(self.instance, name) for name in own}).first()
+        )
+
+    def _help_texts(self) -> dict[str, str]:
+        zone = service.manager().config.time_zone.key
+        return {
+            "amount_usd": _("USD, to nine decimals. 0 blocks every call."),
+            "period": _("Days, weeks (from Monday) and months of the time zone %(zone)s.") % {"zone": zone},
+            "boost_usd": _("USD. Counts instead of the limit until the boost ends; then the limit is back."),
+            "boost_until": _("Time zone: %(zone)s.") % {"zone": timezone.get_current_timezone_name()},
+            "reason": _("Why this limit is as it is, for those who come after you."),
+        }
+
+
+def _said_of(twin: BudgetLimit) -> str:
+    said = _("There is a limit of {whose} {per} already: {limit}.")
+    text = format_html(
+        said, whose=words.named(words.whose(twin)), per=words.per(twin.period), limit=words.limit(twin.amount_usd)
+    )
+    meta = twin._meta
+    try:
+        url = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[twin.pk])
+    except NoReverseMatch:  # an admin site without limits of their own
+        return text
+    return format_html('{} <a href="{}">{}</a>', text, url, _("Change that one."))

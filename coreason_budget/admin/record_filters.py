@@ -1,0 +1,129 @@
+"""Filters of the list of records: by days of the budget's calendar, and by what the ledger does not know of yet."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from .. import service
+from ..periods import Period, window_at, window_named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from django.contrib.admin.views.main import ChangeList
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+    from django.utils.functional import _StrPromise
+
+    from ..models import SpendRecord
+
+__all__ = ["FROM", "UNTIL", "DaysFilter", "UncountedFilter"]
+
+FROM: Final = "from"
+UNTIL: Final = "until"
+
+
+class DaysFilter(admin.ListFilter):
+    """The days on which records were booked, both included, as ranges that an index answers."""
+
+    title = _("day")
+    template = "admin/coreason_budget/days_filter.html"
+
+    def __init__(
+        self, request: HttpRequest, params: dict[str, list[str]], model: type[SpendRecord], model_admin: Any
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        self.zone = service.manager().config.time_zone
+        self.days = {name: _day(params.pop(name, [""])[-1]) for name in (FROM, UNTIL)}
+        #: The other parameters of the list, which the form of this filter must keep.
+        self.kept: list[tuple[str, str]] = []
+
+    @property
+    def first(self) -> str:
+        """The first day as a date input takes it."""
+        return _text(self.days[FROM])
+
+    @property
+    def last(self) -> str:
+        """The last day as a date input takes it."""
+        return _text(self.days[UNTIL])
+
+    def has_output(self) -> bool:
+        """Tell Django that there is always something to choose."""
+        return True
+
+    def expected_parameters(self) -> list[str | None]:
+        """Return the parameters that this filter reads."""
+        return [FROM, UNTIL]
+
+    def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
+        """Return links to the ranges that are asked for most."""
+        self.kept = [
+            (name, value)
+            for name, values in changelist.filter_params.items()
+            if name not in self.days
+            for value in values
+        ]
+        for label, first, last in _ranges(window_at(Period.DAY, timezone.now(), self.zone).first_day):
+            yield {
+                "selected": self.days == {FROM: first, UNTIL: last},
+                "query_string": changelist.get_query_string({FROM: _text(first) or None, UNTIL: _text(last) or None}),
+                "display": label,
+            }
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SpendRecord]) -> QuerySet[SpendRecord]:
+        """Return the records of the chosen days."""
+        first, last = self.days[FROM], self.days[UNTIL]
+        try:
+            if first is not None:
+                queryset = queryset.filter(at__gte=window_named(Period.DAY, first.isoformat(), self.zone).start)
+            if last is not None:
+                queryset = queryset.filter(at__lt=window_named(Period.DAY, last.isoformat(), self.zone).end)
+        except OverflowError as error:  # the last day that a calendar has
+            raise IncorrectLookupParameters(error) from error
+        return queryset
+
+
+class UncountedFilter(admin.SimpleListFilter):
+    """Records that were written while Redis was down and that the ledger does not know of yet."""
+
+    title = _("ledger")
+    parameter_name = "uncounted"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, _StrPromise]]:
+        """Return the one thing that is asked for."""
+        return [("1", _("not counted yet"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SpendRecord]) -> QuerySet[SpendRecord]:
+        """Return the records of which the ledger does not know."""
+        return queryset.filter(journal_id__isnull=True) if self.value() == "1" else queryset
+
+
+def _ranges(today: date) -> Iterator[tuple[_StrPromise, date | None, date | None]]:
+    first = today.replace(day=1)
+    last_month = first - timedelta(days=1)
+    yield _("Any day"), None, None
+    yield _("Today"), today, today
+    yield _("Yesterday"), today - timedelta(days=1), today - timedelta(days=1)
+    yield _("Past 7 days"), today - timedelta(days=6), today
+    yield _("This month"), first, today
+    yield _("Last month"), last_month.replace(day=1), last_month
+
+
+def _day(text: str) -> date | None:
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise IncorrectLookupParameters(error) from error
+
+
+def _text(day: date | None) -> str:
+    return "" if day is None else day.isoformat()

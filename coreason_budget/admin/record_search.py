@@ -1,0 +1,98 @@
+"""
+How records are found among millions: exact searches that an index answers, and counts that stop.
+
+A term is looked up as a charge id, then as a user and a project, and only what was found becomes a condition, so that
+the list itself is one range of one index.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth import get_user_model
+from django.core.paginator import Paginator
+from django.db.models import Q
+from django.utils.functional import cached_property
+
+from ..models import SpendRecord
+from .record_filters import FROM, UNTIL
+from .user_choice import name_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.db.models import Model, QuerySet
+    from django.http import HttpRequest
+
+    RecordPaginator = Paginator[SpendRecord]
+else:
+    RecordPaginator = Paginator
+
+__all__ = ["MAX_COUNT", "BoundedPaginator", "RecordList", "search"]
+
+#: So many records are counted and can be paged through; older ones are reached by searching and filtering.
+MAX_COUNT: Final = 10_000
+
+
+class BoundedPaginator(RecordPaginator):
+    """Pages through the newest records without counting the others."""
+
+    @cached_property
+    def reached(self) -> int:
+        """Count the records, up to one more than are shown."""
+        records: QuerySet[SpendRecord] = self.object_list  # type: ignore[assignment]  # of a list of the admin
+        return records.order_by()[: MAX_COUNT + 1].count()
+
+    @property
+    def count(self) -> int:
+        """The number of records that can be paged through."""
+        return min(self.reached, MAX_COUNT)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are records that the pages do not reach."""
+        return self.reached > MAX_COUNT
+
+
+class RecordList(ChangeList):
+    """The list of records, always in an order that an index has."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[SpendRecord]) -> list[Any]:
+        """Return the newest first: by time where an index leads to a range of it, else by primary key."""
+        by_time = self.query or {FROM, UNTIL, "kind__exact"} & set(self.params)
+        return ["-at", "-pk"] if by_time else ["-pk"]
+
+
+def search(queryset: QuerySet[SpendRecord], term: str) -> QuerySet[SpendRecord]:
+    """Return the records whose charge id, user or project is exactly this."""
+    if not term:
+        return queryset
+    records = SpendRecord.objects.using(queryset.db)
+    charges = [term, f"refund:{term}", f"{term}~refund"]
+    if records.filter(charge_id=term).exists():
+        return queryset.filter(charge_id__in=charges)
+    condition = Q()
+    for name, value in _owners(term):
+        if records.filter(**{name: value}).exists():
+            condition |= Q(**{name: value})
+    return queryset.filter(condition) if condition else queryset.none()
+
+
+def _owners(term: str) -> Iterator[tuple[str, Any]]:
+    yield "project_id", term
+    for user_id in dict.fromkeys((term, *_users_named(term))):
+        yield "user_id", user_id
+
+
+def _users_named(term: str) -> list[str]:
+    """Return the ids of users with exactly this name; of the user model's fields only those with an index are asked."""
+    model = get_user_model()
+    fields = [name for name in name_fields() if _has_index(model, name)]
+    named = Q(*((name, term) for name in fields), _connector=Q.OR)
+    return [str(key) for key in model._default_manager.filter(named).values_list("pk", flat=True)] if named else []
+
+
+def _has_index(model: type[Model], name: str) -> bool:
+    field: Any = model._meta.get_field(name)
+    return bool(field.unique or field.db_index)

@@ -1,0 +1,86 @@
+"""How limits, instants and names read on the admin's pages. Nothing here is specific to one page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from django.utils import formats, timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
+
+from ..scopes import Scope
+from ..templatetags.amounts import plain, usd
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from decimal import Decimal
+
+    from django.utils.safestring import SafeString
+
+    from ..models import BudgetLimit
+    from ..templatetags.amounts import Rounding
+
+__all__ = ["NOTHING", "figure", "instant", "limit", "moment", "name", "named", "number", "per", "usd", "whose"]
+
+NOTHING: Final = "\N{EN DASH}"
+
+#: Characters that turn the direction of the text around them, and are themselves not seen.
+_TURNING: Final = {
+    code: f"⟨U+{code:04X}⟩" for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+
+
+def limit(amount: Decimal | None) -> str:
+    """Return a limit in words: an amount, ``unlimited`` or ``blocked``."""
+    if amount is None:
+        return pgettext("limit", "unlimited")
+    return usd(amount) if amount else pgettext("limit", "blocked")
+
+
+def figure(amount: Decimal, rounding: Rounding) -> SafeString:
+    """Return an amount rounded for a table, with the exact one for those who point at it and for machines."""
+    html = '<data class="budget-figure" value="{}" title="{}">{}</data>'
+    return format_html(html, plain(amount), usd(amount), usd(amount, rounding))
+
+
+def per(period: str) -> str:
+    """Return a period as it follows an amount."""
+    return {"day": _("per day"), "week": _("per week"), "month": _("per month")}[period]
+
+
+def number(whole: int) -> str:
+    """Return a whole number as the language writes it: ``1,234,567``."""
+    return formats.number_format(whole, force_grouping=True)
+
+
+def moment(at: datetime, *, seconds: bool = False) -> str:
+    """Return an instant in the current time zone, which is named: ``2026-11-24 00:00 UTC``."""
+    local = timezone.localtime(at)
+    return f"{local:%Y-%m-%d %H:%M:%S %Z}" if seconds else f"{local:%Y-%m-%d %H:%M %Z}"
+
+
+def instant(at: datetime, *, seconds: bool = False) -> SafeString:
+    """Return an instant as a ``<time>`` element. See moment()."""
+    return format_html('<time datetime="{}">{}</time>', at.isoformat(), moment(at, seconds=seconds))
+
+
+def name(text: str) -> str:
+    """Return a name that strangers chose, with the characters made visible that would turn the text around."""
+    return text.translate(_TURNING)
+
+
+def named(text: str) -> SafeString:
+    """Return a name as an element that keeps its direction to itself. See name()."""
+    return format_html('<bdi class="budget-name">{}</bdi>', name(text))
+
+
+def whose(row: BudgetLimit) -> str:
+    """Return whose limit it is: the user's name, the project's id, or the site."""
+    match row.scope:
+        case Scope.USER:
+            return str(row.user.get_username())  # type: ignore[attr-defined]  # a UserLimit
+        case Scope.PROJECT:
+            return row.subject.id
+        case Scope.GLOBAL:
+            return _("the whole site")
