@@ -19,12 +19,5 @@ if ARGV[3] == 'known' then
   redis.call('HSET', key, 'la', int(clock(ARGV[1])))
   return {'known'}
 end
-for i, p in ipairs(PERIODS) do
-  if ARGV[3 + i] == '' then
-    redis.call('HDEL', key, p.l)
-  else
-    redis.call('HSET', key, p.l, ARGV[3 + i])
-  end
-end
-redis.call('HSET', key, 'la', int(clock(ARGV[1])))
+set_limits(key, 4, clock(ARGV[1]))
 return {'set'}

@@ -145,6 +145,19 @@ local function limit(a, p, defaults)
   return own or defaults[p.code]
 end
 
+-- Put the limit overrides of d, w, m in, as ARGV has them from an index on ('u' unlimited, '' none), fresh as of now.
+local function set_limits(key, first, now)
+  for i, p in ipairs(PERIODS) do
+    local own = ARGV[first - 1 + i]
+    if own == '' then
+      redis.call('HDEL', key, p.l)
+    else
+      redis.call('HSET', key, p.l, own)
+    end
+  end
+  redis.call('HSET', key, 'la', int(now))
+end
+
 -- Whether an account can be decided on: it is open, and every period with a default or an override was summed from the
 -- database.
 local function ready(a, defaults)

@@ -60,15 +60,6 @@ if not a.g then
 elseif now - tonumber(born or 0) > tonumber(ARGV[7]) then
   redis.call('HSET', key, 'gp', a.g, 'hp', a.h or '0', 'g', nonce, 'gt', int(now), 'h', '0')
 end
-if a.lv == ARGV[6] then
-  for i, p in ipairs(PERIODS) do
-    if ARGV[7 + i] == '' then
-      redis.call('HDEL', key, p.l)
-    else
-      redis.call('HSET', key, p.l, ARGV[7 + i])
-    end
-  end
-  redis.call('HSET', key, 'la', int(now))
-end
+if a.lv == ARGV[6] then set_limits(key, 8, now) end
 keep(a, windows)
 return drift
