@@ -117,6 +117,9 @@ def test_the_admin_is_open_to_the_admin_only(site):
     with visiting(site, "admin") as admin, visiting(site, "bob") as bob:
         assert "Site administration" in admin.client.get("/admin/").text
         assert 'href="/admin/"' in admin.client.get("/support/").text
+        user = admin.client.get("/admin/auth/user/?q=bob").text
+        (change,) = re.findall(r'href="(/admin/auth/user/\d+/change/)', user)
+        assert 'name="budget_limits-0-amount_usd"' in admin.client.get(change).text
         assert bob.client.get("/admin/").url.path == "/admin/login/"
         assert 'href="/admin/"' not in bob.client.get("/support/").text
 

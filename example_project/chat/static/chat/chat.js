@@ -30,6 +30,7 @@ field.addEventListener("input", fit);
 stop.addEventListener("click", () => sending?.abort());
 fit();
 toEnd();
+form.dataset.ready = ""; // for tests
 
 async function ask() {
   const body = new FormData(form);
@@ -103,9 +104,9 @@ async function showRefusal(response) {
     title: problem.title,
     detail: problem.detail,
     figures: has ? text("figures", {
-      remaining: dollars(problem.remaining_usd),
+      remaining: dollars(rounded(problem.remaining_usd, Math.floor)),
       limit: dollars(problem.limit_usd),
-      requested: dollars(problem.requested_usd),
+      requested: dollars(rounded(problem.requested_usd, Math.ceil)),
     }) : "",
     ...whenAgain(problem),
   });
@@ -199,4 +200,10 @@ function text(name, values = {}) {
 // USD as the page shows them: every digit that is not a trailing zero, at least the cents.
 function dollars(amount) {
   return `$${Number(amount).toFixed(9).replace(/(\.\d\d\d*?)0+$/, "$1")}`;
+}
+
+// An amount to three digits, so that nobody is promised more than there is.
+function rounded(amount, round) {
+  const scale = 10 ** Math.max(2, 2 - Math.floor(Math.log10(Number(amount) || 1)));
+  return round(Number(amount) * scale) / scale;
 }
