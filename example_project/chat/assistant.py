@@ -100,15 +100,16 @@ class Reply:
         from openai import OpenAIError  # the base of all of litellm's errors
 
         try:
-            chunks = await load_litellm().acompletion(
+            answer = await load_litellm().acompletion(
                 **self._call(), stream=True, stream_options={"include_usage": True}
             )
             self._begun = True
-            async for chunk in chunks:
-                self._usage = getattr(chunk, "usage", None) or self._usage
-                piece = chunk.choices[0].delta.content if chunk.choices else None
-                if piece:
-                    yield piece
+            async with aclosing(answer) as chunks:  # or the provider goes on when nobody listens any more
+                async for chunk in chunks:
+                    self._usage = getattr(chunk, "usage", None) or self._usage
+                    piece = chunk.choices[0].delta.content if chunk.choices else None
+                    if piece:
+                        yield piece
         except OpenAIError as error:
             raise self._told(error) from error
 

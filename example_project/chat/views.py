@@ -78,8 +78,8 @@ async def _lines(request: BudgetRequest, project: str, messages: list[Message]) 
     except ModelError as error:
         yield _line(problem=str(error))
     finally:  # also when the reader goes away: what was used has to be paid
-        if reply.response:
-            receipt = await request.budget.acharge(reply.response, final=True)
+        if (used := reply.response) is not None:
+            receipt = await request.budget.acharge(used, final=True)
             await sync_to_async(_remember)(request, project, reply, receipt)
     if receipt:
         yield _line(cost=f"{receipt.cost:f}")

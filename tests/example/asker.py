@@ -29,17 +29,19 @@ async def stream(reply: Reply, pieces: int | None) -> list[str]:
     return said
 
 
-def ask(how: str, messages: list[dict[str, str]], pieces: int | None = None) -> dict[str, Any]:
+def ask(runner: asyncio.Runner, how: str, messages: list[dict[str, str]], pieces: int | None = None) -> dict[str, Any]:
     reply = Reply(messages)
     told: dict[str, Any] = {"error": None, "said": None}
     try:
-        told["said"] = reply.complete() if how == "complete" else asyncio.run(stream(reply, pieces))
+        told["said"] = reply.complete() if how == "complete" else runner.run(stream(reply, pieces))
     except ModelError as error:
         told["error"] = str(error)
     return {**told, "text": reply.text, "response": reply.response}
 
 
 if __name__ == "__main__":
-    for line in sys.stdin:
-        sys.stdout.write(json.dumps(ask(**json.loads(line)), default=lambda usage: usage.model_dump()) + "\n")
-        sys.stdout.flush()
+    with asyncio.Runner() as runner:  # one loop for all calls, as a server has
+        for line in sys.stdin:
+            told = ask(runner, **json.loads(line))
+            sys.stdout.write(json.dumps(told, default=lambda usage: usage.model_dump()) + "\n")
+            sys.stdout.flush()

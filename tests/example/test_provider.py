@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from itertools import cycle
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +26,7 @@ PIECES = ("You ", "pay", ".")
 
 
 class Provider(ThreadingHTTPServer):
-    """It speaks OpenAI's language, keeps what it was asked, and breaks off or refuses if told so."""
+    """It speaks OpenAI's language, keeps what it was asked, and refuses, breaks off or goes on for ever if told so."""
 
     daemon_threads = True
 
@@ -33,6 +35,8 @@ class Provider(ThreadingHTTPServer):
         self.asked: list[dict[str, Any]] = []
         self.refuses = False
         self.breaks = False
+        self.goes_on = False
+        self.was_left = Event()
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -48,7 +52,10 @@ class Answer(BaseHTTPRequestHandler):
         if self.server.refuses:
             self._send(401, {"error": {"message": "no such key", "type": "invalid_request_error", "code": "no"}})
         elif call.get("stream"):
-            self._stream()
+            with suppress(ConnectionError):
+                self._stream()
+                return
+            self.server.was_left.set()
         else:
             message = {"role": "assistant", "content": "".join(PIECES)}
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
@@ -67,7 +74,7 @@ class Answer(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for piece in PIECES:
+        for piece in cycle(PIECES) if self.server.goes_on else PIECES:
             self._event(choices=[{"index": 0, "delta": {"content": piece}, "finish_reason": None}])
             if self.server.breaks:
                 self.close_connection = True
@@ -129,7 +136,7 @@ def asker(server: Provider) -> Iterator[Asker]:
 @pytest.fixture
 def provider(server: Provider) -> Provider:
     server.asked.clear()
-    server.refuses = server.breaks = False
+    server.refuses = server.breaks = server.goes_on = False
     return server
 
 
@@ -162,6 +169,12 @@ def test_an_answer_that_nobody_heard_to_its_end_is_counted_here(provider, asker)
     prompt, answer = tokens(told)
     assert prompt >= 3
     assert answer in {1, 2}
+
+
+def test_a_provider_hears_that_nobody_listens_any_more(provider, asker):
+    provider.goes_on = True
+    assert asker("stream", pieces=1)["error"] is None
+    assert provider.was_left.wait(20)
 
 
 @pytest.mark.parametrize("how", ["stream", "complete"])
