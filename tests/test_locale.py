@@ -1,0 +1,142 @@
+"""The German catalogue: it has every text of the package, translated, and its two files say the same."""
+
+from __future__ import annotations
+
+import ast
+import gettext
+import re
+from pathlib import Path
+from string import Formatter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.utils import translation
+from django.utils.translation.template import templatize
+
+import coreason_budget
+from coreason_budget.models import UserLimit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(coreason_budget.__file__).parent
+MESSAGES = PACKAGE / "locale" / "de" / "LC_MESSAGES"
+
+#: A text as gettext knows it: its context and itself, then its plural. What does not apply is None.
+Text = tuple[str | None, str, str | None]
+
+STRING = r"""u?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+CALL = re.compile(rf"\b(?P<name>n?p?gettext|_)\(\s*(?P<arguments>{STRING}(?:\s*,\s*{STRING})*)", re.DOTALL)
+FUNCTIONS = {"_", *(f"{kind}gettext{form}" for kind in ("", "n", "p", "np") for form in ("", "_lazy", "_noop"))}
+
+
+# What is in the catalogue.
+
+
+def catalogue() -> dict[Text, tuple[str, ...]]:
+    """Return the translations of the ``.po`` file."""
+    blocks = (MESSAGES / "django.po").read_text().split("\n\n")
+    return dict(entry for entry in map(_entry, blocks) if entry[0][1])
+
+
+def _entry(block: str) -> tuple[Text, tuple[str, ...]]:
+    fields: dict[str, str] = {}
+    for keyword, strings in re.findall(r'^(msg\S+) ((?:"(?:[^"\\]|\\.)*"\n?)+)', block, re.MULTILINE):
+        fields[keyword] = "".join(map(ast.literal_eval, strings.split("\n")[: strings.strip().count("\n") + 1]))
+    forms = tuple(text for keyword, text in fields.items() if keyword.startswith("msgstr"))
+    return (fields.get("msgctxt"), fields["msgid"], fields.get("msgid_plural")), forms
+
+
+# What is in the package.
+
+
+def texts() -> dict[Text, str]:
+    """Return every text that the package marks for translation, and a file that has it."""
+    found: dict[Text, str] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        found.update(dict.fromkeys(_texts_of_module(path), str(path.relative_to(PACKAGE))))
+    for path in sorted((PACKAGE / "templates").rglob("*.html")):
+        found.update(dict.fromkeys(_texts_of_template(path), str(path.relative_to(PACKAGE))))
+    return found
+
+
+def _texts_of_module(path: Path) -> Iterator[Text]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            arguments = [item.value for item in node.args if isinstance(item, ast.Constant)]
+            if name in FUNCTIONS and arguments:
+                yield _text(name, arguments)
+
+
+def _texts_of_template(path: Path) -> Iterator[Text]:
+    for call in CALL.finditer(templatize(path.read_text())):
+        arguments = [ast.literal_eval(string) for string in re.findall(STRING, call["arguments"], re.DOTALL)]
+        yield _text(call["name"], arguments)
+
+
+def _text(name: str, arguments: list[Any]) -> Text:
+    has_context, has_plural = name.startswith(("p", "np")), name.startswith("n")
+    context = arguments[0] if has_context else None
+    singular, *plural = arguments[1 if has_context else 0 :]
+    return context, singular, plural[0] if has_plural else None
+
+
+# The two agree.
+
+
+def test_every_text_of_the_package_is_in_the_catalogue() -> None:
+    known = catalogue()
+    assert {text: where for text, where in texts().items() if text not in known} == {}
+
+
+def test_the_catalogue_has_no_text_that_is_gone() -> None:
+    marked = texts()
+    assert [text for text in catalogue() if text not in marked] == []
+
+
+def test_every_text_is_translated_in_all_its_forms() -> None:
+    for text, forms in catalogue().items():
+        assert len(forms) == (1 if text[2] is None else 2), text
+        assert all(forms), text
+    comments = [line for line in (MESSAGES / "django.po").read_text().splitlines() if line.startswith("#")]
+    assert [line for line in comments if "fuzzy" in line or line.startswith("#~")] == []
+
+
+def test_translations_fill_in_what_the_texts_do() -> None:
+    for text, forms in catalogue().items():
+        for form in forms:
+            assert _placeholders(form) == _placeholders(text[1]), text
+
+
+def _placeholders(text: str) -> set[str]:
+    braces = (
+        {f"{{{name}}}" for _, name, _, _ in Formatter().parse(text) if name is not None} if "%" not in text else set()
+    )
+    return {*re.findall(r"%\(\w+\)[sd]|%[sd]", text), *braces}
+
+
+def test_the_compiled_catalogue_is_that_of_the_source() -> None:
+    with (MESSAGES / "django.mo").open("rb") as file:
+        compiled: dict[Any, str] = vars(gettext.GNUTranslations(file))["_catalog"]
+    expected: dict[Any, str] = {}
+    for (context, text, plural), forms in catalogue().items():
+        key = text if context is None else f"{context}\x04{text}"
+        expected |= {key: forms[0]} if plural is None else {(key, number): form for number, form in enumerate(forms)}
+    assert {key: form for key, form in compiled.items() if key} == expected
+
+
+@pytest.mark.parametrize(
+    ("language", "name"),
+    [("de", "Benutzerlimit"), ("de-at", "Benutzerlimit"), ("en", "user limit"), ("fr", "user limit")],
+)
+def test_the_catalogue_is_used(language: str, name: str) -> None:
+    with translation.override(language):
+        assert str(UserLimit._meta.verbose_name) == name
+
+
+def test_visitors_are_addressed_formally() -> None:
+    informal = r"\b([Dd]u|[Dd]ein(e|er|en|em|es)?|[Dd]ir|[Dd]ich|[Ee]uch|[Ee]uer|[Ee]ure)\b"
+    sentences = [sentence for forms in catalogue().values() for sentence in forms]
+    assert [sentence for sentence in sentences if re.search(informal, sentence)] == []
+    assert any(re.search(r"\bSie\b", sentence) for sentence in sentences)
