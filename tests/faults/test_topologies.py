@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from coreason_budget.exceptions import BudgetExceededError, BudgetUnavailableError
+from coreason_budget.money import to_nanos
+from coreason_budget.scopes import GLOBAL, Scope, Subject
 
 from ..servers import free_port
 from .conftest import BOUND, booked, standing, within
@@ -124,17 +126,20 @@ def test_the_ledger_works_on_a_cluster_and_rebuilds_from_the_database(
     hold = driver(manager, "reserve", "ann", amount="0.6")
     with pytest.raises(BudgetExceededError):
         driver(manager, "reserve", "ann", amount="0.5")
-    driver(hold, "charge", cost="0.5")
+    driver(hold, "charge", cost="0.5", charge_id="c-1")
     assert standing(driver, manager) == (500_000_000, 100_000_000)
     driver(hold, "release")
     assert manager.flush(5)
+    driver(manager, "refund", "c-1", "0.1")
     for node in cluster:
         with node.client() as client:
             client.flushall()
     manager.guard.housekeeper.tick()
 
-    assert standing(driver, manager) == (500_000_000, 0)
-    assert booked() == 500_000_000
+    seen = driver(manager, "drive", manager.guard.peek([Subject(Scope.USER, "ann"), GLOBAL]))
+    assert [to_nanos(items[0].spent) for items in seen.values()] == [400_000_000, 400_000_000]
+    assert standing(driver, manager) == (400_000_000, 0)
+    assert booked() == 400_000_000
     for node in cluster:
         node.pause()
     with within(2 * 1 + 0.25), pytest.raises(BudgetUnavailableError):
