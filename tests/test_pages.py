@@ -161,8 +161,8 @@ def test_a_project_gives_the_pages_its_own_frame() -> None:
     ]
     engine = Engine(loaders=loaders, libraries=lone_engine().libraries)
     html = engine.get_template("coreason_budget/429.html").render(Context({"problem": OWN}))
-    assert html.startswith("<nav>Home</nav>")
-    assert "Budget used up" in html
+    assert html.startswith("<nav>Home</nav><title>Budget used up</title>")
+    assert '<h1 class="budget-notice__title">Budget used up</h1>' in html
     assert "<html" not in html
 
 
