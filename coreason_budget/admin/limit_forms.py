@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -17,6 +17,8 @@ from . import words
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from django.core.exceptions import ValidationError
 
     from ..models import BudgetLimit
 
@@ -43,13 +45,19 @@ class LimitForm(LimitModelForm):
         for field, text in self._help_texts().items():
             if field in self.fields:
                 self.fields[field].help_text = text
+        until = getattr(self.fields.get("boost_until"), "widget", None)
+        for part, label in zip(getattr(until, "widgets", ()), (_("Date"), _("Time")), strict=False):
+            part.attrs["aria-label"] = label  # not every Django labels the two inputs of an instant
 
     def clean(self) -> dict[str, Any]:
-        """Want either an amount or the tick, and of a boost that is new an end that lies ahead."""
+        """Want either an amount or the tick."""
         cleaned = super().clean() or self.cleaned_data
         self._clean_amount(cleaned.get("amount_usd"), unlimited=bool(cleaned.get("unlimited")))
-        self._clean_boost(cleaned.get("boost_usd"), cleaned.get("boost_until"))
         return cleaned
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]  # which first says whether amount and end belong together
+        self._clean_boost(self.cleaned_data.get("boost_usd"), self.cleaned_data.get("boost_until"))
 
     def _clean_amount(self, usd: object, *, unlimited: bool) -> None:
         if "amount_usd" not in self.fields or "amount_usd" in self.errors:
@@ -63,27 +71,25 @@ class LimitForm(LimitModelForm):
             )
 
     def _clean_boost(self, usd: object, until: datetime | None) -> None:
+        """Want an end that lies ahead, of a boost that is new."""
         is_new = {"boost_usd", "boost_until"}.intersection(self.changed_data)
         if is_new and usd is not None and until is not None and until <= timezone.now():
             self.add_error(
                 "boost_until", _("%(end)s has passed. A boost must end later than now.") % {"end": words.moment(until)}
             )
 
-    def validate_constraints(self) -> None:
+    def _update_errors(self, errors: ValidationError) -> None:
         """Say in words, and with a link, which limit is there already."""
-        try:
-            self.instance.validate_constraints(exclude=self._get_validation_exclusions())  # type: ignore[attr-defined]
-        except ValidationError as error:
-            codes = {each.code for errors in error.error_dict.values() for each in errors}
-            twin = self._twin() if codes & {"unique", "unique_together"} else None
-            self._update_errors(error if twin is None else ValidationError(_said_of(twin), code="unique"))  # type: ignore[attr-defined]
+        for error in chain.from_iterable(getattr(errors, "error_dict", {}).values()):
+            twin = self._twin() if error.code in {"unique", "unique_together"} else None
+            if twin is not None:
+                error.message, error.params = _said_of(twin), None
+        super()._update_errors(errors)  # type: ignore[misc]
 
     def _twin(self) -> BudgetLimit | None:
         """Return the limit that this subject has in this period already."""
-        own = self.instance._meta.total_unique_constraints[0].fields
-        return (
-            type(self.instance)._default_manager.filter(**{name: getattr(self.instance, name) for name in own}).first()
-        )
+        own = {name: getattr(self.instance, name) for name in self.instance._meta.total_unique_constraints[0].fields}
+        return type(self.instance)._default_manager.filter(**own).first()
 
     def _help_texts(self) -> dict[str, str]:
         zone = service.manager().config.time_zone.key

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
-from django.contrib.auth import get_user_model
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
 from .. import service
+from ..limits import user_key
 from ..models import BudgetLimit, GlobalLimit, ProjectLimit, UserLimit
 from ..periods import Period, window_at
 from . import confirmation, words
@@ -49,7 +49,7 @@ class LimitAdmin(LimitModelAdmin):
 
     form = LimitForm
     formfield_overrides = AMOUNT_FIELDS
-    list_display: tuple[Any, ...] = ("whose", "period", "limit", "usage", "held", "remaining", "resets")
+    list_display: tuple[Any, ...] = ("whose", "period", "limit", "usage", "remaining", "resets")
     list_filter: ClassVar[tuple[Any, ...]] = ("period", StateFilter, BoostFilter)
     actions = (boost_today, block_now)
     subject_fields: ClassVar[tuple[str, ...]] = ()
@@ -99,15 +99,9 @@ class LimitAdmin(LimitModelAdmin):
 
     @admin.display(description=gettext_lazy("spent"))
     def usage(self, limit: BudgetLimit) -> SafeString:
-        """Show what is spent of what counts now."""
+        """Show what is spent of what counts now, and what calls in flight have set aside."""
         live = _live(limit)
         return _unknown() if live is None else bar(live)
-
-    @admin.display(description=gettext_lazy("held"))
-    def held(self, limit: BudgetLimit) -> SafeString | str:
-        """Show what calls in flight have set aside."""
-        live = _live(limit)
-        return _unknown() if live is None else words.figure(live.held, "up")
 
     @admin.display(description=gettext_lazy("remaining"))
     def remaining(self, limit: BudgetLimit) -> SafeString | str:
@@ -177,7 +171,6 @@ class LimitAdmin(LimitModelAdmin):
         if live is None:
             return _unknown()
         figures = [
-            (_("held"), words.usd(live.held)),
             (_("remaining"), words.NOTHING if live.remaining is None else words.usd(live.remaining)),
             (_("resets"), words.instant(live.resets_at)),
         ]
@@ -216,7 +209,15 @@ class UserLimitAdmin(UserChoiceMixin, LimitAdmin):
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         """Return the fields that name a user in this project."""
-        return [*(f"user__{field}" for field in name_fields()), f"user__{get_user_model()._meta.pk.name}__exact"]
+        return [f"user__{field}" for field in name_fields()]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Return limits of users whom a term names, in part, or whose primary key it is."""
+        found, may_have_duplicates = super().get_search_results(request, queryset, search_term)
+        key = user_key(search_term.strip())
+        return (found if key is None else found | queryset.filter(user=key)), may_have_duplicates
 
     @admin.display(description=gettext_lazy("user"), ordering=f"user__{user_name_field()}")
     def whose(self, limit: BudgetLimit) -> SafeString:

@@ -34,6 +34,7 @@ class ModelPriceAdmin(PriceModelAdmin):
     list_display = ("model_name", "input", "output", "cached_input", "cache_write", "is_free", "note", "changed")
     list_filter = ("is_free",)
     search_fields = ("model", "note")
+    search_help_text = _("Searches models and notes. All prices are for a million tokens.")
     ordering = ("model",)
     readonly_fields = ("created", "changed")
 

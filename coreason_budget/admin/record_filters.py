@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
     from ..models import SpendRecord
 
-__all__ = ["FROM", "UNTIL", "DaysFilter", "UncountedFilter"]
+__all__ = ["FROM", "KIND", "UNTIL", "DaysFilter", "UncountedFilter"]
 
 FROM: Final = "from"
 UNTIL: Final = "until"
+KIND: Final = "kind__exact"  # so Django's own filter names it
 
 
 class DaysFilter(admin.ListFilter):

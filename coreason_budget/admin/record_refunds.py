@@ -125,8 +125,8 @@ def _tell(
         model_admin.message_user(request, said % told, messages.SUCCESS)
     if problems:
         said = ngettext("%(count)s record was not refunded:", "%(count)s records were not refunded:", len(problems))
-        lines = format_html_join("", "<li>{}: {}</li>", ((words.named(name), why) for name, why in problems))
-        text = format_html('{}<ul class="budget-problems">{}</ul>', said % {"count": len(problems)}, lines)
+        lines = format_html_join("", "<br>{}: {}", ((words.named(name), why) for name, why in problems))
+        text = format_html("{}{}", said % {"count": len(problems)}, lines)
         model_admin.message_user(request, text, messages.WARNING)
 
 

@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.utils.functional import cached_property
 
 from ..models import SpendRecord
-from .record_filters import FROM, UNTIL
+from .record_filters import FROM, KIND, UNTIL
 from .user_choice import name_fields
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class RecordList(ChangeList):
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[SpendRecord]) -> list[Any]:
         """Return the newest first: by time where an index leads to a range of it, else by primary key."""
-        by_time = self.query or {FROM, UNTIL, "kind__exact"} & set(self.params)
+        by_time = self.query or {FROM, UNTIL, KIND} & set(self.params)
         return ["-at", "-pk"] if by_time else ["-pk"]
 
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from ..models import SpendRecord
 from . import confirmation, words
 from .record_export import export_csv
-from .record_filters import DaysFilter, UncountedFilter
+from .record_filters import FROM, KIND, UNTIL, DaysFilter, UncountedFilter
 from .record_links import links_of
 from .record_refunds import refund, why_not
 from .record_search import MAX_COUNT, BoundedPaginator, RecordList, search
@@ -79,8 +79,8 @@ class SpendRecordAdmin(RecordModelAdmin):
         return request.user.has_perm("coreason_budget.refund_spendrecord")
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """Allow conditions in the address that an index answers, and no others."""
-        return lookup.removesuffix("__exact") in {"kind", "charge_id", "user_id", "project_id"}
+        """Allow the filters' own conditions in the address, and none that no index answers."""
+        return lookup in {FROM, UNTIL, KIND, UncountedFilter.parameter_name}
 
     # the list --------------------------------------------------------------------------------------------------------
 
