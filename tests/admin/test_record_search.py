@@ -76,6 +76,12 @@ def test_users_that_django_does_not_know_are_found_by_their_id(boss):
     assert ids(boss.get("spendrecord_changelist", q="team-7")) == ["c1"]
 
 
+@pytest.mark.parametrize("term", ["9" * 30, "\0", "x" * 3000, "\N{RIGHT-TO-LEFT OVERRIDE}"])
+def test_a_search_for_what_nobody_can_be_finds_nothing_or_all(boss, records, term):
+    assert boss.get("spendrecord_changelist", q=term).response.context["cl"].result_count in {0, 5}
+    assert boss.get("userlimit_changelist", q=term).response.context["cl"].result_count == 0
+
+
 def test_what_is_found_is_sorted_by_time(boss, ann):
     for number, charge_id in enumerate(["new", "old", "older"]):
         kept(charge_id, user_id=str(ann.pk), at=NOON - number * DAY)

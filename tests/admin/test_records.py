@@ -60,6 +60,7 @@ def test_a_record_is_shown_with_all_that_it_says(boss, ann, settings):
         ({"user_id": ""}, "user", "anonymous"),
         ({"user_id": "no such user"}, "user", "no such user"),
         ({"user_id": "007"}, "user", "007"),
+        ({"user_id": "9" * 30}, "user", "9" * 30),
         ({"project_id": ""}, "project", NOTHING),
         ({"model": ""}, "model_and_tokens", NOTHING),
         ({"model": "m", "output_tokens": 5}, "model_and_tokens", "m 5 out"),
