@@ -169,6 +169,7 @@ def test_a_boost_is_told(boss, apollo, utc):
         ("", "This field is required."),
         ("ten", "“ten” is not an amount. Write it with digits and a point, such as 0.05."),
         ("10", "gemini, per week: a boost of $10.00 is no more than the limit of $12.00"),
+        ("12", "gemini, per week: a boost of $12.00 is no more than the limit of $12.00"),
     ],
 )
 def test_a_boost_that_is_none_changes_nothing_at_all(boss, apollo, amount, said):

@@ -121,14 +121,16 @@ def test_the_whole_page_asks_redis_once(boss, asked, django_assert_num_queries):
     for user in users:
         limited(user, 10)
         limited(user, 100, period="month")
-        service.status(user.pk)
+        service.charge(user.pk, str(user.pk))
     boss.get("userlimit_changelist")  # what is remembered for all pages is read once
     asked.clear()
 
     with django_assert_num_queries(5):  # session, user, twice the number of limits, the limits with their users
         page = boss.get("userlimit_changelist")
 
+    spent = {row["whose"].text: row["usage"].one("data").attributes["value"] for row in page.rows}
     assert len(page.rows) == 60
+    assert spent == {user.username: str(user.pk) for user in users}
     assert len(asked) == 1
 
 
