@@ -122,7 +122,7 @@ class LimitAdmin(LimitModelAdmin):
         """Return the form as it is filled in; for those who may only look, what it says."""
         whose = (*self.subject_fields, "period")
         if obj is not None and not self.has_change_permission(request, obj):
-            return [(None, {"fields": [*whose, "limit", "boost", "reason"]}), self._account()]
+            return [(None, {"fields": [*whose, "limit", "reason"]}), self._account()]
         fieldsets: list[tuple[Any, Any]] = [
             (None, {"fields": [*whose, ("amount_usd", "unlimited"), "reason"]}),
             (_("Boost"), {"fields": ["boost_usd", "boost_until"]}),
