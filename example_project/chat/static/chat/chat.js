@@ -12,6 +12,7 @@ const budget = document.getElementById("budget");
 const MOST_ROWS = 6;
 const NOTICED = 500; // milliseconds
 
+let refreshes = 0;
 let sending = null; // the AbortController of the answer that is coming
 
 form.addEventListener("submit", (event) => {
@@ -46,13 +47,17 @@ async function ask() {
       headers: { Accept: "application/x-ndjson, application/problem+json" },
       signal: sending.signal,
     });
-    if (response.redirected) return location.assign(response.url); // logged out meanwhile
-    if (!response.ok) return await showRefusal(response);
-    exchange = show(question);
-    field.value = "";
-    fit();
-    refresh(); // it shows what is set aside
-    await receive(response.body, exchange);
+    if (response.redirected) {
+      location.assign(response.url); // logged out meanwhile
+    } else if (!response.ok) {
+      await showRefusal(response);
+    } else {
+      exchange = show(question);
+      field.value = "";
+      fit();
+      refresh(); // it shows what is set aside
+      await receive(response.body, exchange);
+    }
   } catch (error) {
     await showBreak(error, exchange);
   } finally {
@@ -114,8 +119,7 @@ async function showRefusal(response) {
 
 // When to try again, in the visitor's own time: in place of the instant that the detail names, else by itself.
 function whenAgain({ detail, resets_at: instant, retry_after: seconds }) {
-  if (!seconds) return {}; // waiting does not help
-  if (!instant) return { reset: text("retry", { seconds }) };
+  if (!seconds || !instant) return {}; // waiting does not help, or the detail says how long
   const format = new Intl.DateTimeFormat("en", { weekday: "long", hour: "2-digit", minute: "2-digit" });
   const values = { when: fromNow(seconds), time: format.format(new Date(instant)) };
   if (detail.includes(instant)) return { detail: detail.replace(instant, text("moment", values)) };
@@ -139,11 +143,12 @@ async function showBreak(error, exchange) {
 
 // Show the budget as it is now.
 async function refresh() {
+  const asked = ++refreshes;
   try {
     const response = await fetch(budget.dataset.url);
     if (!response.ok || response.redirected) return;
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    budget.replaceChildren(...page.body.childNodes);
+    if (asked === refreshes) budget.replaceChildren(...page.body.childNodes); // else a later answer was faster
   } catch {
     // it stays as it was
   }
