@@ -43,9 +43,7 @@ def what_holds(limit: BudgetLimit) -> SafeString:
 
 def changed_values(form: ModelForm[BudgetLimit]) -> str:
     """Return what a form changed, with old and new values; empty if that is nothing."""
-    names = [name for name in form.changed_data if name != "unlimited"]
-    if "unlimited" in form.changed_data and "amount_usd" not in names:
-        names.insert(0, "amount_usd")
+    names = [name for name in form.changed_data if name != "unlimited"]  # which is told as the amount
     return "; ".join(
         _("%(field)s: %(before)s → %(after)s")
         % {

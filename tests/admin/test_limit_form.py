@@ -8,9 +8,11 @@ from decimal import Decimal
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.forms import modelform_factory
 from django.utils import timezone
 
 from coreason_budget import service
+from coreason_budget.admin.limit_forms import LimitForm
 from coreason_budget.models import GlobalLimit, ProjectLimit, UserLimit
 
 from .pages import Page
@@ -94,6 +96,7 @@ def test_amounts_are_kept_exactly(boss, typed, kept):
         ("1000000000.1", "“1000000000.1” is too much. An amount is at most $1,000,000,000.00."),
         ("1e999999", "“1e999999” is too much. An amount is at most $1,000,000,000.00."),
         ("0.0000000001", "“0.0000000001” has more than 9 decimal places."),
+        ("1.0000000001", "“1.0000000001” has more than 9 decimal places."),
         ("1e-999999", "“1e-999999” has more than 9 decimal places."),
         ("1e-999999999999", "“1e-999999999999” has more than 9 decimal places."),
         ("9" * 50 + "x", "“" + "9" * 40 + "…” is not an amount. Write it with digits and a point, such as 0.05."),
@@ -173,6 +176,19 @@ def test_a_second_limit_is_an_error_that_leads_to_the_first(boss, model, subject
     assert type(first)._default_manager.count() == 1
     Page(boss.post(f"{model}_add", **filled(amount_usd="3", **whose, period="week")))
     assert type(first)._default_manager.count() == 2
+
+
+def test_a_second_limit_is_an_error_also_where_the_first_has_no_page(apollo, settings):
+    model_form = modelform_factory(
+        ProjectLimit, form=LimitForm, fields=["project_id", "period", "amount_usd", "boost_usd", "boost_until"]
+    )
+    settings.ROOT_URLCONF = ()
+
+    form = model_form(filled(project_id="apollo", amount_usd="3"))
+
+    assert form.non_field_errors().as_data()[0].messages == [
+        'There is a limit of <bdi class="budget-name">apollo</bdi> per day already: $10.50.'
+    ]
 
 
 def test_whose_limit_it_is_does_not_change(boss, apollo):

@@ -184,6 +184,13 @@ def test_what_cannot_be_refunded_has_no_button(boss, values):
     assert boss.get("spendrecord_change", kept("c1", **values).pk).tools == []
 
 
+def test_a_selection_that_is_not_there_refunds_nothing(boss):
+    page = boss.act("spendrecord", "refund", [SpendRecord(pk=999)], confirmed="yes", amount="", reason="x")
+
+    assert page.messages == []
+    assert refunds() == {}
+
+
 def test_asking_costs_the_same_for_any_number(boss, ann, django_assert_num_queries):
     records = [kept(f"c{number}", user_id=str(ann.pk)) for number in range(50)]
     data = {"action": "refund", "index": "0", "_selected_action": [record.pk for record in records]}

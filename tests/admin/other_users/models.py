@@ -24,7 +24,6 @@ class Member(AbstractBaseUser, PermissionsMixin):
     objects = Members()
 
     USERNAME_FIELD = "address"
-    EMAIL_FIELD = "address"
 
     def __str__(self) -> str:
         return f"member {self.pk}"
