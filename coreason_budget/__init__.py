@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ChargeConflictError,
         HoldClosedError,
         RedisConnectionError,
+        RefundError,
         UnknownModelError,
     )
     from .guard import BudgetGuard
@@ -50,6 +51,7 @@ _HOMES: Final = {
     "Receipt": "results",
     "RedisConnectionError": "exceptions",
     "RedisLedger": "ledger.redis",
+    "RefundError": "exceptions",
     "Reservation": "reservation",
     "UnknownModelError": "exceptions",
     "budget_exceeded": "signals",
@@ -75,6 +77,7 @@ __all__ = [
     "Receipt",
     "RedisConnectionError",
     "RedisLedger",
+    "RefundError",
     "Reservation",
     "UnknownModelError",
     "budget_exceeded",
