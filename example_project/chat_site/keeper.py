@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -23,7 +24,8 @@ from .embedded import HOST, KEEPER_LOCK, USERS_LOCK, Address, connect, locked, r
 
 LOOK_EVERY: Final = 0.2  # seconds between two looks at who is left
 STOP_TIMEOUT: Final = 10.0
-STARTS: Final = 3  # a port that looked free can be taken before the server has it
+STARTS: Final = 10  # a port that looked free can be taken before the server has it
+PORTS: Final = range(10_000, 30_000)  # below those that systems give to outgoing connections
 CONFIG: Final = {
     "appendonly": "yes",
     "appendfsync": "everysec",
@@ -76,7 +78,8 @@ def _start(folder: Path) -> tuple[Address, Stop]:
 
     last = Address.read(folder)
     problem: Exception | None = None
-    for port in (last.port if last else None, *[None] * STARTS):
+    # At random: two keepers that start at once and look for the first free port find the same.
+    for port in [*([last.port] if last else []), *random.sample(PORTS, STARTS)]:
         server = ValkeyServer(port=port, host=HOST, data_dir=folder, config=dict(CONFIG), persist=True)
         server.data_dir = Path()  # written into a configuration file, where a path with spaces would need quotes
         try:
@@ -85,10 +88,19 @@ def _start(folder: Path) -> tuple[Address, Stop]:
             problem = error
             continue
         run_id = run_id_at(server.port)
-        if run_id is not None:
+        if run_id is not None and _is_ours(server.port):
             return Address(server.port, run_id), partial(server.stop, STOP_TIMEOUT)
         server.stop()
     raise problem or RuntimeError("the server does not answer")
+
+
+def _is_ours(port: int) -> bool:
+    """Return whether the server that answers keeps its data here: another one may have been faster to the port."""
+    from redis import RedisError
+
+    with suppress(RedisError, OSError), connect(port, STOP_TIMEOUT) as client:
+        return Path(os.fsdecode(client.config_get("dir")["dir"])).samefile(Path())
+    return False
 
 
 def _wait(users: IO[bytes], address: Address) -> None:

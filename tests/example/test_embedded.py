@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis import Redis
 
-from example_project.chat_site import embedded
+from example_project.chat_site import embedded, keeper
 
 from .places import EXAMPLE, environment, wait_for_the_end_of_the_keeper
 
@@ -105,6 +105,26 @@ def test_many_processes_at_once_start_one_server(folder):
     assert len({user.url for user in users}) == 1
     for user in users:
         user.leave()
+
+
+def test_sites_that_start_at_once_get_servers_of_their_own(tmp_path):
+    users = [User(tmp_path / str(number)) for number in range(6)]
+    urls = {user.url for user in users}
+    assert len(urls) == 6
+    assert all(is_up(url) for url in urls)
+    for user in users:
+        user.leave()
+
+
+def test_a_server_that_keeps_its_data_elsewhere_is_not_taken_for_ones_own(folder, tmp_path, monkeypatch):
+    user = User(folder)
+    port = int(re.findall(r":(\d+)/", user.url)[0])
+    monkeypatch.chdir(folder)
+    assert keeper._is_ours(port)
+    monkeypatch.chdir(tmp_path)
+    assert not keeper._is_ours(port)
+    assert not keeper._is_ours(1)
+    user.leave()
 
 
 def test_it_is_a_valkey_server_that_keeps_what_it_is_told(folder):
