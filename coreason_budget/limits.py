@@ -82,6 +82,7 @@ def user_key(user_id: str) -> Any:
     field = get_user_model()._meta.pk
     try:
         key = field.to_python(user_id)
+        field.run_validators(key)  # SQLite raises for a number that no column can hold
     except (ValidationError, ValueError, TypeError, OverflowError):
         return None
     return key if str(key) == user_id else None
