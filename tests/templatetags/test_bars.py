@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 from datetime import UTC
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 from django.utils import translation
 from django.utils.timezone import override as override_zone
+
+from coreason_budget.scopes import Scope
+from coreason_budget.templatetags.bars import bar_of
 
 from .stage import account, bar, left, rendered, words
 
@@ -141,3 +145,11 @@ def test_a_hostile_label_is_shown_harmlessly() -> None:
     source = "{% load i18n %}{% blocktranslate asvar label %}Of {{ name }}{% endblocktranslate %}"
     html = rendered(source + "{% budget_bar statuses=statuses label=label %}", statuses=[account("10")], name="A & B")
     assert html.count("Of A &amp; B<") == 2
+
+
+@pytest.mark.parametrize("accounts", [None, [], [account(None, "3")], [account("0", "3")]])
+def test_without_a_limit_to_use_nothing_is_drawn(accounts: list[AccountStatus] | None) -> None:
+    made = bar_of(Scope.USER, None, accounts)
+    assert not made.has_meter
+    assert made.used == 0
+    assert {Decimal(made.spent_percent), Decimal(made.used_percent)} == {0}
