@@ -38,6 +38,10 @@ REFUSALS: Final = (BudgetExceededError, BudgetUnavailableError)
 
 _MEDIA_TYPES: Final = ("application/problem+json", "application/json", "text/html")
 _TEMPLATES: Final = Path(__file__).resolve().parent.parent / "templates"
+_LIBRARIES: Final = {
+    "coreason_budget": "coreason_budget.templatetags.coreason_budget",
+    "i18n": "django.templatetags.i18n",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +174,7 @@ def _page(request: HttpRequest, problem: Problem) -> HttpResponse:
     try:
         text = loader.render_to_string(name, context, request)
     except (TemplateDoesNotExist, ImproperlyConfigured):
-        libraries = {name: f"django.templatetags.{name}" for name in ("i18n", "l10n", "tz")}
-        engine = Engine(dirs=[str(_TEMPLATES)], libraries=libraries)
+        engine = Engine(dirs=[str(_TEMPLATES)], libraries=_LIBRARIES)
         text = engine.get_template(name).render(Context(context))
     return HttpResponse(text, status=problem.status)
 
