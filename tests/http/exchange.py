@@ -85,7 +85,7 @@ class WsgiExchange:
 
 
 class AsgiExchange:
-    """A call over ASGI. The handler is at most one message ahead of what is asked for."""
+    """A call over ASGI. The handler waits after each message until the next is asked for."""
 
     def __init__(self, runner: asyncio.Runner, handler: Any, call: Call) -> None:
         self._runner = runner
@@ -127,11 +127,12 @@ class AsgiExchange:
         return Answer(start.status, start.headers, body)
 
     def until(self, event: asyncio.Event) -> None:
-        """Let the handler run until something has happened."""
+        """Let the handler go on, beyond what it has sent, until something has happened."""
+        self._wanted.release()
         self._run(_within(event.wait()))
 
     def end(self) -> None:
-        """Let the handler end."""
+        """Let the handler end, taking whatever it sends."""
         self._run(self._ended())
 
     def _run(self, coroutine: Any) -> Any:
@@ -139,13 +140,22 @@ class AsgiExchange:
 
     async def _begin(self) -> None:
         self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue(1)
+        self._outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._wanted = asyncio.Semaphore(0)
+        self._has_begun = False
         self._inbox.put_nowait({"type": "http.request", "body": self._call.body, "more_body": False})
-        self.task = asyncio.create_task(self._handler(_scope(self._call), self._inbox.get, self._outbox.put))
+        self.task = asyncio.create_task(self._handler(_scope(self._call), self._inbox.get, self._send))
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        self._outbox.put_nowait(message)
+        await self._wanted.acquire()
 
     async def _received(self) -> dict[str, Any] | None:
         """Return the next message that holds anything, None at the end."""
         while True:
+            if self._has_begun:
+                self._wanted.release()
+            self._has_begun = True
             getting = asyncio.create_task(self._outbox.get())
             await _within(asyncio.wait({getting, self.task}, return_when=asyncio.FIRST_COMPLETED))
             if not getting.done():
@@ -155,7 +165,7 @@ class AsgiExchange:
                 self.task.result()
                 return None
             message = getting.result()
-            if message.get("body") != b"":
+            if message["type"] == "http.response.start" or message.get("body"):
                 return message
 
     async def _ended(self) -> None:

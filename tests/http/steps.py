@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
-__all__ = ["Do", "as_async", "as_sync", "async_chunks", "charge", "chunks", "do"]
+__all__ = ["Do", "as_async", "as_sync", "async_chunks", "call", "charge", "chunks", "do"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,18 @@ class Do:
 def do(target: Any, name: str, /, *args: Any, **kwargs: Any) -> Do:
     """Have a view call this: ``hold = yield do(service, "reserve", user_id)``."""
     return Do(target, name, args, kwargs)
+
+
+class _Function:
+    """A view as something with a sync name; of an asynchronous site it is awaited."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.call = self.acall = function
+
+
+def call(view: Callable[..., Any], *args: Any, **kwargs: Any) -> Do:
+    """Have a view call another one of its kind: ``response = yield call(inner, request)``."""
+    return Do(_Function(view), "call", args, kwargs)
 
 
 def charge(request: Any, cost: str = "0.2", **options: Any) -> Do:
