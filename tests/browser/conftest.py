@@ -109,7 +109,8 @@ def visit(site: Site, browser: Browser) -> Iterator[Callable[..., Visitor]]:
     visitors: list[Visitor] = []
 
     def open_session(username: str | None = None, **options: Any) -> Visitor:
-        visitor = Visitor(browser.new_context(base_url=site.url, locale="en-GB", timezone_id="UTC", **options))
+        context = browser.new_context(base_url=site.url, locale="en-GB", timezone_id="UTC", **options)
+        visitor = Visitor(context, has_scripts=options.get("java_script_enabled", True))
         visitors.append(visitor)
         if username is not None:
             visitor.log_in(username, PASSWORD)

@@ -13,9 +13,13 @@ PASSWORD: Final = "a password of the stage"
 
 
 def set_up(cast: dict[str, dict[str, Any]]) -> None:
-    """Make users: ``{"ann": {"limit": "0.05", "is_staff": True}}``. Limits are USD a day; all have one password."""
+    """
+    Make users: ``{"ann": {"limit": "0.05", "is_staff": True, "permissions": ["view_userlimit"]}}``.
+
+    Limits are USD a day; all have one password.
+    """
     from django.contrib.auth.hashers import make_password
-    from django.contrib.auth.models import User
+    from django.contrib.auth.models import Permission, User
     from django.core.management import call_command
 
     from coreason_budget.models import UserLimit
@@ -23,10 +27,19 @@ def set_up(cast: dict[str, dict[str, Any]]) -> None:
     call_command("migrate", verbosity=0, interactive=False)
     password = make_password(PASSWORD)
     for name, about in cast.items():
-        limit = about.pop("limit", None)
+        limit, permissions = about.pop("limit", None), about.pop("permissions", [])
         user = User.objects.create(username=name, password=password, **about)
         if limit is not None:
             UserLimit.objects.create(user=user, amount_usd=limit)
+        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+
+
+def limit_project(limits: dict[str, str]) -> None:
+    """Give projects limits in USD a day: ``{"support": "5"}``."""
+    from coreason_budget.models import ProjectLimit
+
+    for project, amount in limits.items():
+        ProjectLimit.objects.create(project_id=project, amount_usd=amount)
 
 
 def charge(spends: list[dict[str, str]]) -> None:

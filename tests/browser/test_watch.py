@@ -26,6 +26,7 @@ def test_the_admin_can_log_in_under_a_strict_policy(visit: Callable[..., Visitor
         ("() => document.body.append(Object.assign(document.createElement('script'), {text: '1'}))", "script-src"),
         ("() => { new Image().src = 'http://127.0.0.1:9/' }", "img-src"),
         ("() => { console.error('told') }", "told"),
+        ("() => { alert('said') }", "alert: said"),
         ("() => { setTimeout(() => { throw new Error('thrown') }) }", "thrown"),
         ("() => fetch('/nowhere/').then(() => undefined)", "status of 404"),
     ],

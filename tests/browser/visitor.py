@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, ConsoleMessage, Page
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Page
 
 __all__ = ["Visitor"]
 
-TIMEOUT: Final = 15_000  # milliseconds
+TIMEOUT: Final = 30_000  # milliseconds; the first answer imports litellm, which takes seconds
+expect.set_options(timeout=TIMEOUT)
 
 # What breaks the policy is told to the page; Chromium writes it to the console too, but not in every case as an error.
 REPORT_VIOLATIONS: Final = """
@@ -28,13 +29,15 @@ AFTER_WHAT_IS_QUEUED: Final = "() => new Promise((resolve) => setTimeout(resolve
 class Visitor:
     """A browser session: its page, and what went wrong on it."""
 
-    def __init__(self, context: BrowserContext) -> None:
+    def __init__(self, context: BrowserContext, *, has_scripts: bool = True) -> None:
         self._context = context
+        self._has_scripts = has_scripts
         self._refusals: set[int] = set()
         self.problems: list[str] = []
         context.set_default_timeout(TIMEOUT)
         context.add_init_script(REPORT_VIOLATIONS)
         context.on("console", self._read_console)
+        context.on("dialog", self._read_dialog)
         context.on("weberror", lambda error: self.problems.append(f"uncaught: {error.error}"))
         self.page: Page = context.new_page()
 
@@ -52,10 +55,14 @@ class Visitor:
 
     def leave(self) -> list[str]:
         """Close the session, if it is open, and return what went wrong in it."""
-        for page in self._context.pages:
+        for page in self._context.pages if self._has_scripts else ():
             page.evaluate(AFTER_WHAT_IS_QUEUED)
         self._context.close()
         return self.problems
+
+    def _read_dialog(self, dialog: Dialog) -> None:
+        self.problems.append(f"{dialog.type}: {dialog.message}")
+        dialog.dismiss()
 
     def _read_console(self, message: ConsoleMessage) -> None:
         is_about_policy = "Content Security Policy" in message.text
