@@ -58,4 +58,6 @@ class BudgetMiddleware:
         return None
 
     def _begin(self, request: HttpRequest) -> RequestBudget:
-        return budget_of(request)
+        budget = budget_of(request)
+        budget.has_middleware = True
+        return budget

@@ -74,6 +74,7 @@ class RequestBudget:
         self._receipts: list[Receipt] = []
         self._latest: Callable[[], Sequence[AccountStatus]] = tuple
         self.is_used = False
+        self.has_middleware = False
 
     def __repr__(self) -> str:
         return f"<RequestBudget: {self.cost:f} USD>"

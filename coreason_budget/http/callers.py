@@ -9,7 +9,7 @@ from django.utils.module_loading import import_string
 
 from ..exceptions import BudgetConfigurationError
 from ..scopes import ANONYMOUS, clean_id
-from .steps import Hook, User, is_unloaded
+from .steps import Hook, User, is_unloaded, seen_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,7 +43,7 @@ def user_of(request: Any, config: BudgetConfig) -> Operation[str]:
 
 def known_user(request: HttpRequest, config: BudgetConfig) -> str | None:
     """Return the id of who is asking if that is known without any query, else None."""
-    user = getattr(request, "user", None)
+    user = seen_user(request)
     return None if config.user_id is not None or is_unloaded(user) else _id_of(user)
 
 

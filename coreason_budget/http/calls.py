@@ -121,7 +121,8 @@ class Call:
             # The stream must not refer to its response: that is to go as soon as nobody has it any more.
             return hold_while_streaming(response, frame, lambda went_well: self._end(frame, is_good=good and went_well))
         yield from self._end(frame, is_good=good)
-        add_headers(response, self._budget)
+        if not self._budget.has_middleware:  # which adds them outside of what caches the answers of views
+            add_headers(response, self._budget)
         return response
 
     def _end(self, frame: Frame, *, is_good: bool = False) -> Operation[None]:

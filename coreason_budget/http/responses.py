@@ -17,7 +17,7 @@ from django.http import HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.template import Context, Engine, TemplateDoesNotExist, loader
 from django.templatetags.static import static
-from django.utils.cache import add_never_cache_headers, patch_vary_headers
+from django.utils.cache import add_never_cache_headers, patch_cache_control, patch_vary_headers
 from django.utils.translation import gettext as _
 
 from ..exceptions import BudgetExceededError, BudgetUnavailableError
@@ -84,6 +84,7 @@ def add_headers(response: object, budget: RequestBudget) -> None:
     """Tell what the request cost and what its user has left, if it used the budget and is no stream."""
     if budget.is_used and isinstance(response, HttpResponseBase) and not response.streaming:
         _add(response, budget)
+        patch_cache_control(response, private=True)  # a shared cache would tell others what is left
 
 
 def _add(response: HttpResponseBase, budget: RequestBudget) -> None:

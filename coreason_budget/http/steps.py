@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..ledger.steps import Context, Operation
     from ..manager import BudgetManager
 
-__all__ = ["Estimate", "Hook", "Settle", "Twin", "User", "View", "is_async", "is_unloaded"]
+__all__ = ["Estimate", "Hook", "Settle", "Twin", "User", "View", "is_async", "is_unloaded", "seen_user"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +114,25 @@ class User:
 
     def perform(self, context: object) -> Any:
         """Return the user; loads it from the database at first use."""
-        return getattr(self.request, "user", None)
+        return seen_user(self.request)
 
     async def aperform(self, context: object) -> Any:
         """Return the user, loaded without blocking. See perform()."""
-        user = getattr(self.request, "user", None)
+        user = seen_user(self.request)
         if not is_unloaded(user):
             return user
-        if _loader(user) == "django.contrib.auth.middleware":
+        if _is_of_django(user):
             return await self.request.auser()  # the view that awaits it too gets the same without a query
-        await sync_to_async(bool)(user)  # of another middleware, whose user auser() does not know
+        await sync_to_async(bool)(user)
         return user
+
+
+def seen_user(request: Any) -> Any:
+    """Return the user of a request, without any query: lazy, unless somebody has looked at it before."""
+    user = getattr(request, "user", None)
+    if is_unloaded(user) and _is_of_django(user):
+        return getattr(request, "_acached_user", user)  # what auser() keeps
+    return user
 
 
 def is_unloaded(user: object) -> bool:
@@ -132,9 +140,9 @@ def is_unloaded(user: object) -> bool:
     return isinstance(user, LazyObject) and user.__dict__["_wrapped"] is empty
 
 
-def _loader(user: Any) -> str | None:
-    """Return the module of the function that loads a lazy user."""
-    return getattr(user.__dict__.get("_setupfunc"), "__module__", None)
+def _is_of_django(user: Any) -> bool:
+    """Tell whether a lazy user is the one that auser() loads; other middleware may have put its own in its place."""
+    return getattr(user.__dict__.get("_setupfunc"), "__module__", None) == "django.contrib.auth.middleware"
 
 
 @dataclass(frozen=True, slots=True)
