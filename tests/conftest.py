@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ import hypothesis
 import pytest
 from redis import Redis
 
+from .programs import find_program
 from .proxy import TcpProxy
 from .servers import REDIS, VALKEY, RealServer
 
@@ -44,7 +44,7 @@ hypothesis.settings.load_profile("coreason_budget")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    missing = [name for mark in item.iter_markers("debian") for name in mark.args if shutil.which(name) is None]
+    missing = [name for mark in item.iter_markers("debian") for name in mark.args if find_program(name) is None]
     if missing:
         pytest.skip(f"NOT TESTED, install from Debian: {', '.join(missing)}")
 
