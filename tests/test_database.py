@@ -3,16 +3,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
 import weakref
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
@@ -28,6 +28,10 @@ from coreason_budget.ledger.database import Database, flush_all, in_request
 from coreason_budget.models import SpendRecord
 
 from .conftest import fake_backend
+from .databases import login
+
+if TYPE_CHECKING:
+    from .servers import RealServer
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -72,16 +76,24 @@ def database_down():
         yield connect
 
 
+def lock_records() -> None:
+    """Keep all others from writing records until the caller's transaction ends."""
+    if connection.vendor == "sqlite":
+        SpendRecord.objects.all().delete()  # any write takes the lock of the whole database
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {SpendRecord._meta.db_table} IN EXCLUSIVE MODE")
+
+
 @contextmanager
 def write_lock():
-    """Hold the write lock of the SQLite database, as another process does."""
-    holder = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None, check_same_thread=False)
-    holder.execute("BEGIN IMMEDIATE")
-    try:
+    """Keep all others from writing records, as another process does."""
+    holder = connection.copy()
+    lock = f"LOCK TABLE {SpendRecord._meta.db_table} IN EXCLUSIVE MODE"
+    with closing(holder), holder.cursor() as cursor:
+        cursor.execute("BEGIN IMMEDIATE" if connection.vendor == "sqlite" else f"BEGIN; {lock}")
         yield
-    finally:
-        holder.rollback()
-        holder.close()
+        cursor.execute("ROLLBACK")
 
 
 # Transactions of the caller.
@@ -118,7 +130,7 @@ def test_a_request_transaction_that_is_rolled_back_keeps_its_charge(budget):
 def test_a_lock_that_the_caller_holds_does_not_stall_the_charge(budget):
     budget.check("ann")
     with transaction.atomic():
-        SpendRecord.objects.all().delete()  # takes SQLite's write lock
+        lock_records()
         budget.charge("ann", "0.25")
         assert not budget.flush(0.05)
         assert budget.ledger.database.waiting == 1
@@ -128,14 +140,14 @@ def test_a_lock_that_the_caller_holds_does_not_stall_the_charge(budget):
 
 def test_an_account_can_be_opened_while_the_caller_holds_the_lock(budget):
     with transaction.atomic():
-        SpendRecord.objects.all().delete()
+        lock_records()
         budget.check("ann")
 
 
 def test_manual_transactions_neither_lose_nor_stall_a_charge(budget):
     connection.set_autocommit(False)
     try:
-        SpendRecord.objects.all().delete()
+        lock_records()
         budget.charge("ann", "0.25")
         assert not budget.flush(0.05)
         connection.rollback()
@@ -151,6 +163,7 @@ def test_a_database_without_autocommit_gets_its_records_all_the_same(budget, mon
     budget.charge("ann", "0.25")
     assert budget.flush(10)
     assert SpendRecord.objects.count() == 2
+    connection.close()  # it may have been opened meanwhile, without autocommit
 
 
 # Who waits for the write.
@@ -530,17 +543,17 @@ def test_lending_gives_the_connection_back(db, budget):
 # Whole processes.
 
 
-def run_script(tmp_path: Path, url: str, script: str, **environment: str) -> str:
-    """Run a script in a process of its own, with a project whose database is a file; return what it printed."""
+def run_script(server: RealServer, script: str) -> str:
+    """Run a script in a process of its own, on an empty server and this test's database; return what it printed."""
     begin = """
         import asyncio, os, sys, threading, time
         import django
         django.setup()
-        from django.core.management import call_command
-        call_command("migrate", verbosity=0)
         from coreason_budget import service
         from coreason_budget.models import SpendRecord
     """
+    with server.client() as client:
+        client.flushall()
     done = subprocess.run(
         [
             sys.executable,
@@ -548,6 +561,8 @@ def run_script(tmp_path: Path, url: str, script: str, **environment: str) -> str
             "error",
             "-W",
             "ignore:.*fork:DeprecationWarning",
+            "-W",
+            "ignore::ResourceWarning",  # psycopg's, of connections that end with the process
             "-c",
             textwrap.dedent(begin) + script,
         ],
@@ -555,9 +570,8 @@ def run_script(tmp_path: Path, url: str, script: str, **environment: str) -> str
         env={
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.user_project_tests.settings",
-            "USER_PROJECT_DATABASE": str(tmp_path / "project.sqlite3"),
-            "USER_PROJECT_REDIS": url,
-            **environment,
+            "USER_PROJECT_DATABASE": login(),
+            "USER_PROJECT_REDIS": server.url,
         },
         capture_output=True,
         text=True,
@@ -569,15 +583,8 @@ def run_script(tmp_path: Path, url: str, script: str, **environment: str) -> str
     return done.stdout.strip()
 
 
-def rows(tmp_path: Path) -> int:
-    with sqlite3.connect(tmp_path / "project.sqlite3") as database:
-        count: int = database.execute("SELECT COUNT(*) FROM coreason_budget_spendrecord").fetchone()[0]
-    database.close()
-    return count
-
-
 @pytest.mark.slow
-def test_a_forked_child_charges_too(tmp_path, real_server):
+def test_a_forked_child_charges_too(real_server):
     script = textwrap.dedent("""
         service.charge("forks", "0.25")
         with service.deferred_writes():
@@ -590,25 +597,23 @@ def test_a_forked_child_charges_too(tmp_path, real_server):
             assert os.waitpid(child, 0)[1] == 0
             print(service.status("forks")[0].spent, SpendRecord.objects.count())
     """)
-    with real_server.client() as client:
-        client.flushall()
-    assert run_script(tmp_path, real_server.url, script) == "1.5 6"
+    assert run_script(real_server, script) == "1.5 6"
 
 
 @pytest.mark.slow
-def test_the_end_of_the_interpreter_waits_for_the_records(tmp_path, real_server):
+def test_the_end_of_the_interpreter_waits_for_the_records(real_server):
     script = textwrap.dedent("""
         with service.deferred_writes():
             for _ in range(50):
                 service.charge("ends", "0.01")
         asyncio.run(service.acharge("ends", "0.01"))
     """)
-    run_script(tmp_path, real_server.url, script)
-    assert rows(tmp_path) == 51
+    run_script(real_server, script)
+    assert SpendRecord.objects.count() == 51
 
 
 @pytest.mark.slow
-def test_a_database_that_hangs_does_not_hang_the_end(tmp_path, real_server):
+def test_a_database_that_hangs_does_not_hang_the_end(real_server):
     script = textwrap.dedent("""
         from coreason_budget.ledger import database
         database.FLUSH_AT_EXIT_SECONDS = 0.2
@@ -617,18 +622,18 @@ def test_a_database_that_hangs_does_not_hang_the_end(tmp_path, real_server):
         with service.deferred_writes():
             service.charge("hangs", "0.01")
     """)
-    run_script(tmp_path, real_server.url, script)
-    assert rows(tmp_path) == 1
+    run_script(real_server, script)
+    assert SpendRecord.objects.count() == 1
 
 
 @pytest.mark.slow
-def test_a_charge_in_an_exit_handler_is_not_lost(tmp_path, real_server):
+def test_a_charge_in_an_exit_handler_is_not_lost(real_server):
     script = textwrap.dedent("""
         import atexit
         service.check("exits")
         atexit.register(lambda: service.charge("exits", "0.01", charge_id="last words"))
     """)
-    run_script(tmp_path, real_server.url, script)
+    run_script(real_server, script)
     with real_server.client() as client:
         waiting = client.xrange("{coreason-budget}:journal")
-    assert rows(tmp_path) + sum(fields.get("c") == "last words" for _, fields in waiting) == 1
+    assert SpendRecord.objects.count() + sum(fields.get("c") == "last words" for _, fields in waiting) == 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -44,7 +45,9 @@ def no_redis(settings):
 def test_users_tests_pass_with_djangos_runner(tmp_path, database):
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.user_project_tests.settings"}
     if database == "file":
-        environment["USER_PROJECT_DATABASE"] = str(tmp_path / "test.sqlite3")
+        name = str(tmp_path / "test.sqlite3")
+        in_file = {"ENGINE": "django.db.backends.sqlite3", "NAME": name, "TEST": {"NAME": name}}
+        environment["USER_PROJECT_DATABASE"] = json.dumps(in_file)
     command = [sys.executable, "-W", "error", "-m", "django", "test", "tests.user_project_tests", "--pattern=cases.py"]
     done = subprocess.run(
         [*command, "--noinput"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100, check=False

@@ -11,11 +11,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import connection
 
 from coreason_budget.exceptions import BudgetExceededError
 from coreason_budget.models import SpendRecord
 
+from ..databases import login
 from .conftest import booked, of_user
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def start(server: RealServer, what: str, **env: str) -> subprocess.Popen[str]:
         text=True,
         env={
             **os.environ,
-            "WORKER_DATABASE": str(connection.settings_dict["NAME"]),
+            "WORKER_DATABASE": login(),
             "COREASON_BUDGET_REDIS_URL": server.url,
             **env,
         },

@@ -13,19 +13,15 @@ from django.conf import settings
 
 
 def set_up() -> None:
+    database = json.loads(os.environ["WORKER_DATABASE"])
+    if database["ENGINE"].endswith("sqlite3"):
+        immediate = {"transaction_mode": "IMMEDIATE"} if django.VERSION >= (5, 1) else {}
+        database["OPTIONS"] = {"timeout": 30, **immediate}
     settings.configure(
         SECRET_KEY="only for tests",
         USE_TZ=True,
         INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "coreason_budget"],
-        DATABASES={
-            "default": {
-                "ENGINE": "django.db.backends.sqlite3",
-                "NAME": os.environ["WORKER_DATABASE"],
-                "OPTIONS": {"timeout": 30, "transaction_mode": "IMMEDIATE"}
-                if django.VERSION >= (5, 1)
-                else {"timeout": 30},
-            }
-        },
+        DATABASES={"default": database},
         COREASON_BUDGET={"LOG_PATH": "", "DATABASE_TIMEOUT": 30, "TIMEOUT": 10},
     )
     django.setup()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 SECRET_KEY = "only for tests"
 USE_TZ = True
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "coreason_budget"]
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": os.environ.get("USER_PROJECT_DATABASE", ":memory:"),
-        "TEST": {"NAME": os.environ.get("USER_PROJECT_DATABASE")},
-    }
-}
+IN_MEMORY = json.dumps({"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"})
+DATABASES = {"default": json.loads(os.environ.get("USER_PROJECT_DATABASE", IN_MEMORY))}
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
