@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Stage:
-    """The data of the example site, worked on by processes of its own: Playwright runs an event loop in this one."""
+    """The data of the example site, worked on by a process of its own: Playwright runs an event loop in this one."""
 
     def __init__(self, folder: Path) -> None:
         paths = [str(ROOT), str(ROOT / "example_project"), os.environ.get("PYTHONPATH", "")]
@@ -54,20 +55,30 @@ class Stage:
             EXAMPLE_WORD_DELAY="0.01",
             PYTHONPATH=os.pathsep.join(filter(None, paths)),
         )
+        self._log = folder / "stage.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.browser.stage"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=ROOT,
+                env=self.environment,
+                text=True,
+            )
 
     def __call__(self, scene: str, about: object) -> Any:
         """Run a function of ``stage.py`` and return what it returns."""
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.browser.stage", scene],
-            input=json.dumps(about),
-            cwd=ROOT,
-            env=self.environment,
-            text=True,
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{json.dumps([scene, about])}\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, self._log.read_text()
+        return json.loads(answer)
+
+    def close(self) -> None:
+        self._process.communicate(timeout=20)
 
 
 # These live as long as this package's tests run: with Playwright there is a running event loop in this thread, which
@@ -75,11 +86,11 @@ class Stage:
 
 
 @pytest.fixture(scope="package")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Return the data of a new site, on which only an administrator is known."""
-    made = Stage(tmp_path_factory.mktemp("example"))
-    made("set_up", {"admin": {"is_staff": True, "is_superuser": True}})
-    return made
+    with closing(Stage(tmp_path_factory.mktemp("example"))) as made:
+        made("set_up", {"admin": {"is_staff": True, "is_superuser": True}})
+        yield made
 
 
 @pytest.fixture(scope="package")

@@ -69,6 +69,7 @@ class AdminPage:
         row.get_by_role("checkbox").check()
         self.page.get_by_label("Action:").select_option(action)
         self.page.get_by_role("button", name="Go", exact=True).click()
+        self.page.locator("body.budget-confirm").wait_for()
 
     def confirm(self, **answers: str) -> None:
         """Answer the questions of that page, and go on."""
@@ -80,6 +81,7 @@ class AdminPage:
         """Open the form of a user's limit."""
         self.open("userlimit")
         self.page.get_by_role("link", name=username, exact=True).click()
+        self.page.locator("body.change-form").wait_for()
 
     def save_limit(self, usd: str) -> None:
         """Enter an amount in the form of a limit and save it."""

@@ -1,4 +1,8 @@
-"""Sets the scene of the browser tests and looks behind it: run in a process of its own, on the example site's data."""
+"""
+Sets the scene of the browser tests and looks behind it, on the example site's data, in a process of its own.
+
+It reads lines of JSON, each the name of a function and its argument, and answers each with a line.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +24,9 @@ def set_up(cast: dict[str, dict[str, Any]]) -> None:
     """
     from django.contrib.auth.hashers import make_password
     from django.contrib.auth.models import Permission, User
-    from django.core.management import call_command
 
     from coreason_budget.models import UserLimit
 
-    call_command("migrate", verbosity=0, interactive=False)
     password = make_password(PASSWORD)
     for name, about in cast.items():
         limit, permissions = about.pop("limit", None), about.pop("permissions", [])
@@ -72,8 +74,17 @@ def tell(username: str) -> dict[str, Any]:
     }
 
 
+def main() -> None:
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0, interactive=False)
+    for line in sys.stdin:
+        scene, about = json.loads(line)
+        sys.stdout.write(f"{json.dumps(globals()[scene](about))}\n")
+        sys.stdout.flush()
+
+
 if __name__ == "__main__":
     os.environ["DJANGO_SETTINGS_MODULE"] = "chat_site.settings"
     django.setup()
-    answer = globals()[sys.argv[1]](json.load(sys.stdin))
-    sys.stdout.write(json.dumps(answer))
+    main()

@@ -130,6 +130,7 @@ def test_a_page_is_light_by_day_and_dark_by_night(
     for scheme in ("light", "dark"):
         page = scene(visit(SCENES[scene], color_scheme=scheme))
         file = tmp_path / f"{scene.__name__}-{scheme}.png"
+        page.wait_for_load_state()
         page.screenshot(path=file)
         seen[scheme] = look(file)
     assert seen["light"]["brightness"] > 200
