@@ -68,7 +68,7 @@ class AdminPage:
         """Ask for an action on a row, which leads to a page that asks whether that is meant."""
         row.get_by_role("checkbox").check()
         self.page.get_by_label("Action:").select_option(action)
-        self.page.get_by_role("button", name="Go", exact=True).click()
+        self.page.locator(".actions button[name=index]").click()
         self.page.locator("body.budget-confirm").wait_for()
 
     def confirm(self, **answers: str) -> None:
