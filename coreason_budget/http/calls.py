@@ -111,7 +111,7 @@ class Call:
                 raise
             response = yield from self._refused(error)
             if self._budget.hold is None:  # else the view around this one goes on, and may need what it has written
-                _roll_back_request()
+                _roll_back()
             return response
         if isawaitable(response):
             # A plain callable of an asynchronous view: whoever called it awaits what it returns.
@@ -154,8 +154,9 @@ def _is_good(response: Any) -> bool:
     return response is not None and not failed
 
 
-def _roll_back_request() -> None:
-    """Have ATOMIC_REQUESTS undo what a view did before it was refused: for Django the answer is no error."""
+def _roll_back() -> None:
+    """Have the transaction around a view (ATOMIC_REQUESTS, @atomic) undo what it did: that sees an answer, no error."""
     for connection in connections.all(initialized_only=True):
-        if connection.settings_dict["ATOMIC_REQUESTS"] and connection.in_atomic_block:
+        around = connection.atomic_blocks[-1:]
+        if around and not getattr(around[0], "_from_testcase", False):
             connection.set_rollback(True)
