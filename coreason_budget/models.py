@@ -86,7 +86,10 @@ class BudgetLimit(models.Model):
 
     def __str__(self) -> str:
         amount = _("unlimited") if self.amount_usd is None else f"{Decimal(self.amount_usd).normalize():f} USD"
-        return f"{self.subject.label}: {amount} / {self.period}"
+        return f"{self._whose()}: {amount} / {self.period}"
+
+    def _whose(self) -> str:
+        return self.subject.label
 
     @property
     def subject(self) -> Subject:
@@ -123,6 +126,11 @@ class UserLimit(BudgetLimit):
     def subject(self) -> Subject:
         """The user's account."""
         return Subject(Scope.USER, str(self.user_id))
+
+    def _whose(self) -> str:
+        if not UserLimit.user.is_cached(self):  # what names an object must not ask the database
+            return super()._whose()
+        return f"user {self.user.get_username()}"
 
 
 def validate_project_id(value: str) -> None:
@@ -262,6 +270,7 @@ class SpendRecord(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["user_id", "at"], name="coreason_budget_user_at"),
             models.Index(fields=["project_id", "at"], name="coreason_budget_project_at"),
+            models.Index(fields=["kind", "at"], name="coreason_budget_kind_at"),
             models.Index(fields=["at", "journal_id", "cost_nanos"], name="coreason_budget_at"),
             models.Index(fields=["journal_id"], name="coreason_budget_journal"),
         ]
