@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
 from .. import service
+from ..limits import user_key
 from ..models import BudgetLimit, GlobalLimit, ProjectLimit, UserLimit
 from ..periods import Period, window_at
 from . import confirmation, words
@@ -21,7 +22,7 @@ from .limit_filters import BoostFilter, StateFilter
 from .limit_forms import LimitForm
 from .limit_words import changed_values, what_holds
 from .live import live_figures
-from .user_choice import UserChoiceMixin, name_fields, possible_key, user_name_field
+from .user_choice import UserChoiceMixin, name_fields, user_name_field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -215,7 +216,7 @@ class UserLimitAdmin(UserChoiceMixin, LimitAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         """Return limits of users whom a term names, in part, or whose primary key it is."""
         found, may_have_duplicates = super().get_search_results(request, queryset, search_term)
-        key = possible_key(search_term.strip())
+        key = user_key(search_term.strip())
         return (found if key is None else found | queryset.filter(user=key)), may_have_duplicates
 
     @admin.display(description=gettext_lazy("user"), ordering=f"user__{user_name_field()}")

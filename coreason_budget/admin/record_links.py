@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib.auth import get_user_model
 
+from ..limits import user_key
 from ..models import SpendRecord
-from .user_choice import possible_key, user_name_field
+from .user_choice import user_name_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -54,7 +55,7 @@ def links_of(records: Sequence[SpendRecord]) -> Links:
 
 def user_names(user_ids: Iterable[str]) -> dict[str, str]:
     """Return the names of users by their ids as text: one query. Ids that are no user's are left out."""
-    keys = {key for user_id in user_ids if user_id and (key := possible_key(user_id)) is not None}
+    keys = {key for user_id in user_ids if user_id and (key := user_key(user_id)) is not None}
     if not keys:
         return {}
     found = get_user_model()._default_manager.filter(pk__in=keys).values_list("pk", user_name_field())

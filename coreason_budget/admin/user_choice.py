@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldDoesNotExist, ValidationError
-
-from ..limits import user_key
+from django.core.exceptions import FieldDoesNotExist
 
 if TYPE_CHECKING:
     from django.contrib import admin
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 else:
     UserLimitModelAdmin = object
 
-__all__ = ["UserChoiceMixin", "name_fields", "possible_key", "user_name_field"]
+__all__ = ["UserChoiceMixin", "name_fields", "user_name_field"]
 
 
 class UserChoiceMixin(UserLimitModelAdmin):
@@ -46,16 +44,6 @@ def name_fields() -> list[str]:
     model = get_user_model()
     names = dict.fromkeys((user_name_field(), model.get_email_field_name()))
     return [name for name in names if _holds_text(name)]
-
-
-def possible_key(user_id: str) -> Any:
-    """Return the primary key that a user id is the text of, None for what the column could not even be asked for."""
-    key = user_key(user_id)
-    try:
-        get_user_model()._meta.pk.run_validators(key)
-    except ValidationError:  # a number that is too large ends the whole query
-        return None
-    return key
 
 
 def _holds_text(name: str) -> bool:
