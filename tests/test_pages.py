@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,41 +13,50 @@ from django.utils import translation
 from django.utils.timezone import override as override_zone
 
 import coreason_budget
+from coreason_budget.exceptions import BudgetExceededError, BudgetUnavailableError, Refusal
+from coreason_budget.http.problems import Problem, problem_of
 
-from .templatetags.stage import account, bar, rendered, words
+from .templatetags.stage import MIDNIGHT, account, bar, rendered, words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_django import Settings
+
+    from coreason_budget.http.budget import RequestBudget
 
 PACKAGE = Path(coreason_budget.__file__).parent
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 
-@dataclass(frozen=True)
-class Problem:
-    """What the pages are told, as the HTTP layer tells it."""
+class Asker:
+    """A request's budget that knows who asks."""
 
-    title: str = "Budget used up"
-    scope: str | None = "user"
-    period: str | None = "day"
-    resets_at: datetime | None = datetime(2026, 11, 24, tzinfo=UTC)
-    retry_after: int | None = 10_400
-    limit: Decimal | None = None
-    spent: Decimal | None = None
-    held: Decimal | None = None
-    remaining: Decimal | None = None
-    requested: Decimal | None = None
+    def __init__(self, *subjects: str) -> None:
+        self._subjects = subjects
+
+    def knows(self, user_id: str) -> bool:
+        return user_id in self._subjects
 
 
-OWN = Problem(
-    limit=Decimal(1000),
-    spent=Decimal("999.901234"),
-    held=Decimal("0.06"),
-    remaining=Decimal("0.038766"),
-    requested=Decimal("0.05"),
-)
-BLOCKED = Problem(title="Budget blocked", retry_after=None)
-DOWN = Problem(title="Budget unavailable", scope=None, period=None, resets_at=None, retry_after=5)
+def over(scope: str = "user", period: str = "day", asker: str = "7", **figures: str) -> Problem:
+    """Return what somebody is told whom an account of 7, of apollo or of the site has no room for."""
+    amounts = {"limit": "1000", "spent": "999.901234", "held": "0.06", "requested": "0.05"} | figures
+    usd = {name: Decimal(amount) for name, amount in amounts.items()}
+    subject = {"user": "7", "project": "apollo", "global": ""}[scope]
+    wait = 10_400 if usd["limit"] else None
+    refusal = Refusal(scope, subject, period, usd["limit"], usd["spent"], usd["held"], usd["requested"], MIDNIGHT, wait)
+    return problem_of(BudgetExceededError(refusal), cast("RequestBudget", Asker(asker)))
+
+
+def blocked(scope: str = "user", asker: str = "7") -> Problem:
+    """Return what somebody is told whose account, or whose project's or site's, has a limit of 0."""
+    return over(scope, asker=asker, limit="0", spent="0", held="0")
+
+
+def down() -> Problem:
+    """Return what everybody is told while the budget cannot be checked."""
+    return problem_of(BudgetUnavailableError("no answer"), cast("RequestBudget", Asker()))
 
 
 def page(problem: Problem, name: str = "429", *, stylesheet: str | None = "/static/page.css") -> str:
@@ -69,26 +77,31 @@ def lone_engine() -> Engine:
 
 @pytest.mark.parametrize("period", ["day", "week", "month"])
 @pytest.mark.parametrize(
-    ("scope", "whose"),
-    [("user", "Your budget"), ("project", "The budget of this project"), ("global", "The budget of this site")],
+    ("scope", "asker", "whose"),
+    [
+        ("user", "7", "Your budget"),
+        ("user", "8", "The budget of this user"),
+        ("project", "7", "The budget of this project"),
+        ("global", "7", "The budget of this site"),
+    ],
 )
-def test_the_page_says_whose_budget_and_which_period(scope: str, whose: str, period: str) -> None:
+def test_the_page_says_whose_budget_and_which_period(scope: str, asker: str, whose: str, period: str) -> None:
     when = {"day": "for today", "week": "for this week", "month": "for this month"}[period]
-    text = words(page(Problem(scope=scope, period=period)))
-    assert f"{whose} {when} does not cover this request." in text
-    assert text.count("does not cover this request") == 1
+    problem = over(scope, period, asker)
+    assert problem.detail == f"{whose} {when} does not cover this request."
+    assert words(page(problem)).count(problem.detail) == 1
 
 
 def test_the_page_says_when_the_budget_resets() -> None:
     with override_zone(ZoneInfo("America/New_York")):
-        html = page(Problem())
+        html = page(over())
     assert "Resets in 3 hours Monday, Nov. 23, 2026, 7 p.m. (EST)" in words(html)
     assert '<time datetime="2026-11-23T19:00:00-05:00">' in html
 
 
 def test_the_page_speaks_german() -> None:
     with translation.override("de"), override_zone(ZoneInfo("Europe/Berlin")):
-        html = page(OWN)
+        html = page(over())
     assert '<html lang="de" dir="ltr">' in html
     assert "Ihr Budget für heute reicht für diese Anfrage nicht aus." in html
     assert "Beginnt neu in 3 Stunden Dienstag, 24. November 2026, 01:00 Uhr (CET)" in words(html)
@@ -97,58 +110,67 @@ def test_the_page_speaks_german() -> None:
 
 def test_the_page_is_mirrored_for_languages_that_are() -> None:
     with translation.override("ar"):
-        assert '<html lang="ar" dir="rtl">' in page(OWN)
+        assert '<html lang="ar" dir="rtl">' in page(over())
 
 
 def test_figures_are_shown_rounded_to_the_safe_side() -> None:
     facts = "Limit $1,000.00 Spent $999.91 Reserved for other requests $0.06 Left $0.038 This request, at most $0.05"
-    assert facts in words(page(OWN))
+    assert facts in words(page(over()))
 
 
 def test_without_figures_there_are_none() -> None:
-    text = words(page(Problem(scope="project")))
+    text = words(page(over("project")))
     assert not {"$", "Limit", "Spent", "Left"} & {*text, *text.split()}
-    assert "This request, at most" not in words(page(replace(OWN, requested=Decimal(0))))
+    assert "This request, at most" not in words(page(over(requested="0")))
 
 
 @pytest.mark.parametrize(
-    ("scope", "whose"),
-    [("user", "Your budget"), ("project", "The budget of this project"), ("global", "The budget of this site")],
+    ("scope", "asker", "whose"),
+    [
+        ("user", "7", "Your budget"),
+        ("user", "8", "The budget of this user"),
+        ("project", "7", "The budget of this project"),
+        ("global", "7", "The budget of this site"),
+    ],
 )
-def test_a_blocked_budget_is_told_from_one_that_resets(scope: str, whose: str) -> None:
-    html = page(replace(BLOCKED, scope=scope))
-    text = words(html)
-    assert f"{whose} is blocked, so this request was not carried out." in text
-    assert "Waiting does not help here: please ask an administrator." in text
+def test_a_blocked_budget_is_told_from_one_that_resets(scope: str, asker: str, whose: str) -> None:
+    problem = blocked(scope, asker)
+    assert problem.detail == (
+        f"{whose} is blocked, so this request was not carried out. "
+        "Waiting does not help here: please ask an administrator."
+    )
+    html = page(problem)
+    assert words(html).count(problem.detail) == 1
     assert "<time" not in html
-    assert "Reset" not in text
+    assert "Reset" not in words(html)
 
 
 def test_a_budget_that_cannot_be_checked_is_not_called_used_up() -> None:
-    text = words(page(DOWN, "503"))
+    text = words(page(down(), "503"))
     assert "Budget unavailable The budget cannot be checked at the moment" in text
     assert text.endswith("Please try again in 5 seconds.")
-    assert words(page(replace(DOWN, retry_after=None), "503")).endswith("Please try again later.")
+    assert words(page(replace(down(), retry_after=None), "503")).endswith("Please try again later.")
 
 
 # Where they render.
 
 
-@pytest.mark.parametrize(("problem", "name"), [(OWN, "429"), (BLOCKED, "429"), (DOWN, "503")])
-def test_a_project_without_templates_gets_the_same_page(problem: Problem, name: str) -> None:
+@pytest.mark.parametrize(("told", "name"), [(over, "429"), (blocked, "429"), (down, "503")])
+def test_a_project_without_templates_gets_the_same_page(told: Callable[[], Problem], name: str) -> None:
+    problem = told()
     context = Context({"problem": problem, "stylesheet": "/static/page.css"})
     alone = lone_engine().get_template(f"coreason_budget/{name}.html").render(context)
     assert alone == page(problem, name)
 
 
 def test_without_static_files_there_is_no_link() -> None:
-    assert '<link rel="stylesheet" href="/static/page.css">' in page(OWN)
-    assert "<link" not in page(OWN, stylesheet=None)
+    assert '<link rel="stylesheet" href="/static/page.css">' in page(over())
+    assert "<link" not in page(over(), stylesheet=None)
 
 
 def test_without_time_zones_the_page_shows_utc(settings: Settings) -> None:
     settings.USE_TZ = False
-    html = page(OWN)
+    html = page(over())
     assert "Tuesday, Nov. 24, 2026, midnight (UTC)" in html
     assert 'datetime="2026-11-24T00:00:00+00:00"' in html
 
@@ -160,7 +182,7 @@ def test_a_project_gives_the_pages_its_own_frame() -> None:
         ("django.template.loaders.filesystem.Loader", [str(PACKAGE / "templates")]),
     ]
     engine = Engine(loaders=loaders, libraries=lone_engine().libraries)
-    html = engine.get_template("coreason_budget/429.html").render(Context({"problem": OWN}))
+    html = engine.get_template("coreason_budget/429.html").render(Context({"problem": over()}))
     assert html.startswith("<nav>Home</nav><title>Budget used up</title>")
     assert '<h1 class="budget-notice__title">Budget used up</h1>' in html
     assert "<html" not in html
@@ -204,7 +226,7 @@ HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>&amp;"
 
 def shown() -> dict[str, str]:
     """Return everything that the templates can show."""
-    odd = Problem(title=HOSTILE, scope=HOSTILE, period=HOSTILE)
+    odd = replace(over(), title=HOSTILE, detail=HOSTILE, scope=HOSTILE, period=HOSTILE)
     states = {
         "ok": [account("10", "3", held="1")],
         "near": [account("10", "9")],
@@ -213,10 +235,10 @@ def shown() -> dict[str, str]:
         "unlimited": [account(None, "1")],
     }
     return {
-        "over": page(OWN),
-        "project": page(Problem(scope="project", period="week")),
-        "blocked": page(BLOCKED),
-        "down": page(DOWN, "503"),
+        "over": page(over()),
+        "project": page(over("project", "week")),
+        "blocked": page(blocked()),
+        "down": page(down(), "503"),
         "hostile": page(odd, stylesheet=HOSTILE),
         "hostile down": page(odd, "503", stylesheet=HOSTILE),
         "unknown bar": rendered("{% budget_bar statuses=None label=label %}", label=HOSTILE),

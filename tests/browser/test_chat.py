@@ -27,7 +27,7 @@ def test_who_is_refused_chats_on_once_an_admin_has_raised_the_limit(
     answered = chat.send_until_refused()
     assert answered >= 1
     expect(chat.notice.get_by_role("heading")).to_have_text("Budget used up")
-    expect(chat.notice).to_contain_text("Your budget for today has no room for this call.")
+    expect(chat.notice).to_contain_text("Your budget for today does not cover this request.")
     refused = stage("tell", "ann")
     assert (refused["held"], len(refused["records"])) == ("0", answered)
 

@@ -142,7 +142,7 @@ def test_a_budget_that_is_over_says_why_and_when_it_resets(script, alice):
     assert (problem["scope"], problem["period"]) == ("user", "day")
     assert problem["resets_at"].endswith("T00:00:00+00:00")
     assert 0 < problem["retry_after"] <= 86_400
-    assert problem["detail"].startswith("Your budget for today has no room for this call.")
+    assert problem["detail"] == "Your budget for today does not cover this request."
     assert booked() == []
 
 

@@ -43,13 +43,14 @@ def test_a_user_without_room_is_told_the_own_figures(site: Site, ledger: Ledger,
         "type": "urn:coreason-budget:exceeded",
         "status": 429,
         "title": "Budget used up",
-        "detail": f"Your budget for today has no room for this call. It resets at {MIDNIGHT}.",
+        "detail": "Your budget for today does not cover this request.",
         "scope": "user",
         "period": "day",
         "resets_at": MIDNIGHT,
         "retry_after": 43_200,
         "limit_usd": "1",
         "spent_usd": "0.7",
+        "held_usd": "0",
         "remaining_usd": "0.3",
         "requested_usd": "0.5",
     }
@@ -71,7 +72,7 @@ def test_a_project_without_room_is_named_without_figures(site: Site, ledger: Led
         "type": "urn:coreason-budget:exceeded",
         "status": 429,
         "title": "Budget used up",
-        "detail": f"The budget of this project for today has no room for this call. It resets at {MIDNIGHT}.",
+        "detail": "The budget of this project for today does not cover this request.",
         "scope": "project",
         "period": "day",
         "resets_at": MIDNIGHT,
@@ -93,7 +94,7 @@ def test_a_site_without_room_is_named_without_figures(site: Site, ledger: Ledger
         "type": "urn:coreason-budget:exceeded",
         "status": 429,
         "title": "Budget used up",
-        "detail": f"The budget of this site for today has no room for this call. It resets at {MIDNIGHT}.",
+        "detail": "The budget of this site for today does not cover this request.",
         "scope": "global",
         "period": "day",
         "resets_at": MIDNIGHT,
@@ -103,15 +104,15 @@ def test_a_site_without_room_is_named_without_figures(site: Site, ledger: Ledger
 
 
 @pytest.mark.parametrize(
-    ("scope", "detail", "own"),
+    ("scope", "whose", "own"),
     [
-        ("user", "Your budget is blocked. Please ask an administrator.", True),
-        ("project", "The budget of this project is blocked. Please ask an administrator.", False),
-        ("global", "The budget of this site is blocked. Please ask an administrator.", False),
+        ("user", "Your budget", True),
+        ("project", "The budget of this project", False),
+        ("global", "The budget of this site", False),
     ],
 )
 def test_where_waiting_does_not_help_nobody_is_told_to_wait(
-    native_site: Site, ledger: Ledger, ann: Any, scope: str, detail: str, *, own: bool
+    native_site: Site, ledger: Ledger, ann: Any, scope: str, whose: str, *, own: bool
 ) -> None:
     row: Any = {
         "user": lambda: UserLimit(user=ann, period="day", amount_usd=0),
@@ -123,13 +124,18 @@ def test_where_waiting_does_not_help_nobody_is_told_to_wait(
     view = native_site.budgeted(estimate="0.5", project=lambda request: "apollo")(never)
     answer = native_site.get(view, user=ann)
 
-    figures = {"limit_usd": "0", "spent_usd": "0", "remaining_usd": "0", "requested_usd": "0.5"} if own else {}
+    figures = (
+        {"limit_usd": "0", "spent_usd": "0", "held_usd": "0", "remaining_usd": "0", "requested_usd": "0.5"}
+        if own
+        else {}
+    )
     assert answer.status == 429
     assert answer.json == {
         "type": "urn:coreason-budget:exceeded",
         "status": 429,
         "title": "Budget blocked",
-        "detail": detail,
+        "detail": f"{whose} is blocked, so this request was not carried out. "
+        "Waiting does not help here: please ask an administrator.",
         "scope": scope,
         "period": "day",
         "resets_at": MIDNIGHT,
@@ -195,7 +201,7 @@ def test_longer_periods_are_named(
     answer = native_site.get(native_site.budgeted(estimate="0.5")(never), user=ann)
 
     assert (answer.json["period"], answer.json["resets_at"]) == (period, resets_at)
-    assert answer.json["detail"].startswith(f"Your budget for this {period} has no room for this call.")
+    assert answer.json["detail"] == f"Your budget for this {period} does not cover this request."
     assert answer.headers["Retry-After"] == str(seconds)
     assert answer.budget == ("0", "0.4", resets_at)
 

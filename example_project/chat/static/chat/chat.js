@@ -113,17 +113,17 @@ async function showRefusal(response) {
       limit: dollars(problem.limit_usd),
       requested: dollars(rounded(problem.requested_usd, Math.ceil)),
     }) : "",
-    ...whenAgain(problem),
+    reset: whenAgain(problem),
   });
 }
 
-// When to try again, in the visitor's own time: in place of the instant that the detail names, else by itself.
-function whenAgain({ detail, resets_at: instant, retry_after: seconds }) {
-  if (!seconds || !instant) return {}; // waiting does not help, or the detail says how long
+// When to try again, in the visitor's own time. Without an instant the budget could not be checked.
+function whenAgain({ resets_at: instant, retry_after: seconds }) {
+  if (!seconds) return ""; // waiting does not help
+  const when = fromNow(seconds);
+  if (!instant) return text("again", { when });
   const format = new Intl.DateTimeFormat("en", { weekday: "long", hour: "2-digit", minute: "2-digit" });
-  const values = { when: fromNow(seconds), time: format.format(new Date(instant)) };
-  if (detail.includes(instant)) return { detail: detail.replace(instant, text("moment", values)) };
-  return { reset: text("reset", values) };
+  return text("reset", { when, time: format.format(new Date(instant)) });
 }
 
 function fromNow(seconds) {
