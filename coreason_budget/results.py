@@ -36,7 +36,7 @@ class AccountStatus:
 @dataclass(frozen=True)
 class Receipt:
     """
-    The answer to a charge.
+    The answer to a charge, or to a refund, whose cost is negative.
 
     ``first`` is False if this charge id had been booked before; nothing was booked again then. ``counted`` is False if
     the ledger did not answer and the charge went straight to the database.

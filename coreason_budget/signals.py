@@ -19,8 +19,8 @@ budget_exceeded: Final = Signal()
 #: Arguments: ``threshold`` (percent, int) and ``status`` (AccountStatus after the charge).
 budget_threshold_reached: Final = Signal()
 
-#: A charge was accepted by the ledger, once per charge id. Arguments: ``receipt`` (Receipt), ``user_id``,
-#: ``project_id`` and ``model`` (None where there is none).
+#: A charge or a refund was accepted by the ledger, once per charge id. Arguments: ``receipt`` (Receipt; the cost of a
+#: refund is negative), ``user_id``, ``project_id`` and ``model`` (None where there is none).
 spend_recorded: Final = Signal()
 
 #: Redis or the database did not answer. Arguments: ``error`` (BudgetUnavailableError) and ``operation`` (str).

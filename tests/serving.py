@@ -42,8 +42,9 @@ class Site:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Return this environment without what it says to Django, and with every way to the network a dead end."""
+    """Return this environment without what it says to Django and providers, every way to the network a dead end."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OWN)}
+    kept = {name: value for name, value in kept.items() if not name.endswith("_API_KEY")}
     kept = {name: value for name, value in kept.items() if not name.lower().endswith("_proxy")}
     return {**kept, "HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", **changes}
 

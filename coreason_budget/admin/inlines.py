@@ -13,16 +13,16 @@ from .limit_forms import LimitForm
 if TYPE_CHECKING:
     from typing import Any
 
-    UserLimitTabularInline = admin.TabularInline[UserLimit, Any]
+    UserLimitStackedInline = admin.StackedInline[UserLimit, Any]
 else:
-    UserLimitTabularInline = admin.TabularInline
+    UserLimitStackedInline = admin.StackedInline
 
 __all__ = ["UserLimitInline"]
 
 
-class UserLimitInline(UserLimitTabularInline):
+class UserLimitInline(UserLimitStackedInline):
     """
-    The limits of a user as rows of the user's form. It asks Redis nothing.
+    The limits of a user on the user's form. It asks Redis nothing.
 
     >>> from django.contrib.auth.admin import UserAdmin
     >>> from coreason_budget.admin import UserLimitInline
@@ -33,5 +33,5 @@ class UserLimitInline(UserLimitTabularInline):
     model = UserLimit
     form = LimitForm  # type: ignore[assignment]  # the form of every kind of limit
     formfield_overrides = AMOUNT_FIELDS
-    fields = ("period", "amount_usd", "unlimited", "boost_usd", "boost_until", "reason")
+    fields = (("period", "amount_usd", "unlimited"), ("boost_usd", "boost_until"), "reason")
     extra = 0
