@@ -13,6 +13,7 @@ from coreason_budget.http import budget as budgets
 from coreason_budget.http import streams
 from coreason_budget.models import SpendRecord
 
+from .site import breaking_stream
 from .steps import call, charge, do
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("clean")]
 
 either = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
-#: Under ASGI Django closes neither response nor body of a stream that raises.
-raising = pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.SpooledTemporaryFile:ResourceWarning")
 
 
 def words(request: Any) -> Any:
@@ -92,7 +91,7 @@ def test_a_refused_stream_is_never_begun(native_site: Site, ledger: Ledger, ann:
     assert answer.budget[1] == "1"
 
 
-@raising
+@breaking_stream
 @either
 def test_a_generator_that_raises_gives_its_hold_back(
     site: Site, ledger: Ledger, ann: Any, warnings_of_the_app: list[str]
@@ -121,7 +120,7 @@ def test_a_generator_may_charge_at_its_end(site: Site, ledger: Ledger, ann: Any)
     assert ledger.of(ann) == ("0.2", "0")
 
 
-@raising
+@breaking_stream
 @either
 def test_a_generator_that_raises_may_charge_all_the_same(site: Site, ledger: Ledger, ann: Any) -> None:
     def broken(request: Any) -> Any:

@@ -16,7 +16,7 @@ from coreason_budget import budgeted
 from coreason_budget.http import streams
 
 from .exchange import AsgiExchange, Call
-from .site import Urls, cookies_of
+from .site import Urls, breaking_stream, cookies_of
 from .steps import charge
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ def test_a_loop_that_ends_right_after_that_pins_nothing(async_site: Site, ledger
     assert ledger.of(ann)[1] == "0"
 
 
-@pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.SpooledTemporaryFile:ResourceWarning")  # Django's
+@breaking_stream
 def test_a_loop_that_ends_while_the_model_thinks_pins_nothing(async_site: Site, ledger: Ledger, ann: Any) -> None:
     thinking = asyncio.Event()
 
