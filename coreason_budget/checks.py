@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
+from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.utils.module_loading import import_string
 
 from .conf import ENV_PREFIX, SETTING, BudgetConfig
@@ -26,7 +27,7 @@ from .scopes import Scope
 if TYPE_CHECKING:
     from django.apps import AppConfig
 
-__all__ = ["TAG", "check_settings", "connect"]
+__all__ = ["TAG", "check_database", "check_settings", "connect"]
 
 TAG: Final = "coreason_budget"
 SCHEMES: Final = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
@@ -37,6 +38,7 @@ Values = Mapping[str, Any]
 def connect() -> None:
     """Register the checks. Called once, by the app's ``ready()``."""
     checks.register(check_settings, TAG)
+    checks.register(check_database, TAG, deploy=True)
 
 
 def check_settings(
@@ -48,6 +50,27 @@ def check_settings(
         return []
     reading = _read()
     return [*reading.mistakes, *(message for check in _CHECKS for message in check(reading.values))]
+
+
+def check_database(app_configs: Iterable[AppConfig] | None = None, **_: Any) -> list[checks.CheckMessage]:
+    """Return what is wrong with the database of the spend records for a site that people use (``check --deploy``)."""
+    from .models import SpendRecord
+
+    if app_configs is not None and all(app.label != TAG for app in app_configs):
+        return []
+    alias = router.db_for_write(SpendRecord) or DEFAULT_DB_ALIAS
+    connection = connections[alias]
+    if connection.vendor != "sqlite" or connection.is_in_memory_db():  # type: ignore[attr-defined]
+        return []
+    mode = str(connection.settings_dict["OPTIONS"].get("transaction_mode") or "DEFERRED").upper()
+    if mode != "DEFERRED":
+        return []
+    told = (
+        f"DATABASES[{alias!r}] is SQLite with deferred transactions: one that reads and then writes fails with "
+        "'database is locked' whenever anybody else has written meanwhile, as the ledger does after each charge."
+    )
+    hint = f"Set DATABASES[{alias!r}]['OPTIONS']['transaction_mode'] = 'IMMEDIATE': then it waits."
+    return [checks.Warning(told, hint=hint, id="coreason_budget.W005")]
 
 
 # reading: each value by itself ---------------------------------------------------------------------------------------

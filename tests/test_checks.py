@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 from django.apps import apps
 from django.core import checks
+from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.db import connection
 
-from coreason_budget.checks import SCHEMES, TAG, check_settings
+from coreason_budget.checks import SCHEMES, TAG, check_database, check_settings
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -266,6 +268,30 @@ def test_failing_open_is_warned_of_outside_of_development(settings: Settings) ->
 
     settings.DEBUG = True
     assert ids() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({}, ["W005"]), ({"transaction_mode": "deferred"}, ["W005"]), ({"transaction_mode": "IMMEDIATE"}, [])],
+)
+def test_a_site_on_sqlite_is_told_how_transactions_wait(
+    options: dict[str, str], told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    if connection.vendor != "sqlite":
+        told = []
+
+    messages = run_checks(tags=[TAG], include_deployment_checks=True)
+
+    assert [str(message.id).rpartition(".")[2] for message in messages] == told
+    assert run_checks(tags=[TAG]) == []
+    assert check_database([apps.get_app_config("auth")]) == []
+
+
+def test_a_database_in_memory_has_no_other_writers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "is_in_memory_db", lambda: True, raising=False)
+
+    assert check_database() == []
 
 
 # How it is told

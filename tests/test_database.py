@@ -12,11 +12,13 @@ from contextlib import closing, contextmanager
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth.models import User
 from django.db import OperationalError, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import RequestFactory
@@ -66,6 +68,14 @@ def gate():
     made = Gate()
     yield made
     made.opened.set()
+
+
+def wait_until(condition) -> bool:
+    """Look until something is so, for ten seconds at most, and return whether it is."""
+    deadline, pause = monotonic() + 10, threading.Event()
+    while not condition() and monotonic() < deadline:
+        pause.wait(0.01)
+    return bool(condition())
 
 
 @contextmanager
@@ -142,6 +152,26 @@ def test_an_account_can_be_opened_while_the_caller_holds_the_lock(budget):
     with transaction.atomic():
         lock_records()
         budget.check("ann")
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases have more than one writer")
+def test_a_transaction_that_has_read_can_write_after_a_charge(budget):
+    with transaction.atomic():
+        assert not User.objects.exists()  # from here on SQLite's transaction stands on what it has read
+        budget.charge("ann", "0.25")
+        written = wait_until(lambda: budget.ledger.database.waiting == 0)
+        User.objects.create_user("ann")
+    assert written
+    assert budget.flush(10)
+    assert (User.objects.count(), SpendRecord.objects.count()) == (1, 1)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases have more than one writer")
+def test_a_charge_is_written_as_soon_as_its_transaction_is_committed(budget):
+    with transaction.atomic():
+        budget.charge("ann", "0.25")
+        assert not SpendRecord.objects.exists()
+    assert wait_until(SpendRecord.objects.exists)
 
 
 def test_manual_transactions_neither_lose_nor_stall_a_charge(budget):

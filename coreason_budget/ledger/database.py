@@ -18,7 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import DEFAULT_DB_ALIAS, Error, connections, router
+from django.db import DEFAULT_DB_ALIAS, Error, connections, router, transaction
 
 from ..exceptions import BudgetUnavailableError
 from ..log import logger
@@ -42,6 +42,7 @@ QUERIES: Final = 10_000
 FLUSH_AT_EXIT_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 3.0
 QUIET_SECONDS: Final = 10.0
+HELD_BACK_SECONDS: Final = 30.0
 
 in_request: ContextVar[bool] = ContextVar("coreason_budget_in_request", default=False)
 _deferred: ContextVar[bool] = ContextVar("coreason_budget_deferred_writes", default=False)
@@ -121,12 +122,16 @@ class Database:
         """
         Do work later, in order; wait for it only where the caller is in no hurry (see ``_should_wait``).
 
+        SQLite has one writer, and a transaction that has read cannot wait for another: it fails. So the work of a
+        caller in one is done when that is committed.
         Errors are logged, and the work is done again after a while: it must write all that is still to be written.
         """
         if self._is_own_thread():
             self._reported(work, again=work)
         elif self._inline_connection() is not None:
             self._reported(lambda: self.call(work))
+        elif self._is_in_transaction_of_sqlite():
+            self._hold_back(work)
         else:
             future = self._post(lambda: self._reported(work, again=work))
             if future is not None and self._should_wait():
@@ -199,6 +204,21 @@ class Database:
         if _deferred.get() or connection.in_atomic_block or manual:
             return False
         return isolation.under_test() or not (in_request.get() or loop_is_running())
+
+    def _is_in_transaction_of_sqlite(self) -> bool:
+        """Tell whether the caller's transaction would fail if a thread of ours wrote beside it."""
+        connection = self._connection()
+        return connection.vendor == "sqlite" and connection.in_atomic_block
+
+    def _hold_back(self, work: Callable[[], Any]) -> None:
+        """Have work done once the caller's transaction is committed, or after a while if it never is."""
+
+        def write() -> None:
+            self._reported(work, again=work)
+
+        transaction.on_commit(lambda: self._post(write), using=self.alias, robust=True)
+        with suppress(LaneFullError):
+            self._writes.submit_later(write, HELD_BACK_SECONDS)
 
     # waiting and errors ----------------------------------------------------------------------------------------------
 
