@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 from django.core.signals import request_finished, request_started
 from django.db import connections, router, transaction
@@ -18,6 +19,8 @@ from .log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
     from .models import BudgetLimit, ModelPrice
     from .scopes import Subject
@@ -41,17 +44,25 @@ def connect() -> None:
 def push_limits(sender: type[BudgetLimit], instance: BudgetLimit, using: str | None = None, **_: Any) -> None:
     """Have the next call in every process obey a changed limit, once its transaction is committed."""
     alias = using or router.db_for_write(sender, instance=instance)
-    _on_commit(partial(_push, instance.subject), alias)
+    _changed.setdefault(connections[alias], {})[instance.subject] = None
+    _on_commit(partial(_push_changed, alias), alias)
 
 
-def _push(subject: Subject) -> None:
-    try:
-        budget = service.manager()
-        budget.drive(budget.ledger.outdate(subject, uuid4().hex))
-    except BudgetError as error:
-        logger.warning(
-            "The changed limit of {} is seen within LIMITS_TTL, it could not be pushed: {}", subject.label, error
-        )
+#: The subjects whose limits a transaction has changed. After a rollback they wait for the next one, which does no harm.
+_changed: Final[WeakKeyDictionary[BaseDatabaseWrapper, dict[Subject, None]]] = WeakKeyDictionary()
+
+
+def _push_changed(alias: str) -> None:
+    """Push all changes of a transaction, its first time; if Redis does not answer the others would only wait too."""
+    subjects = list(_changed.pop(connections[alias], ()))
+    for number, subject in enumerate(subjects):
+        try:
+            budget = service.manager()
+            budget.drive(budget.ledger.outdate(subject, uuid4().hex))
+        except BudgetError as error:
+            labels = ", ".join(other.label for other in subjects[number:])
+            logger.warning("Seen within LIMITS_TTL, as they could not be pushed: the limits of {}: {}", labels, error)
+            return
 
 
 def forget_prices(sender: type[ModelPrice], instance: ModelPrice, using: str | None = None, **_: Any) -> None:

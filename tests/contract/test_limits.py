@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from coreason_budget import BudgetExceededError
+from coreason_budget import BudgetExceededError, BudgetUnavailableError
 from coreason_budget.models import GlobalLimit, ProjectLimit, UserLimit
 from coreason_budget.periods import from_ms
 from coreason_budget.scopes import Scope, Subject
@@ -254,8 +254,6 @@ def test_limits_belong_to_the_user_whose_key_it_is_exactly(driver: Driver, budge
 def test_a_push_that_fails_does_not_fail_the_save(
     budget: BudgetManager, user: User, monkeypatch: pytest.MonkeyPatch, driver: Driver
 ) -> None:
-    from coreason_budget import BudgetUnavailableError
-
     def fail(*_: object) -> None:
         raise BudgetUnavailableError("down")
 
@@ -265,3 +263,46 @@ def test_a_push_that_fails_does_not_fail_the_save(
 
     assert UserLimit.objects.get().amount_usd == 5
     assert limit(driver, budget) == 5
+
+
+def test_one_push_that_fails_is_enough_for_all_that_a_transaction_has_changed(
+    budget: BudgetManager, user: User, monkeypatch: pytest.MonkeyPatch, driver: Driver, caplog: pytest.LogCaptureFixture
+) -> None:
+    pushed: list[Subject] = []
+
+    def fail(ledger: object, subject: Subject, version: str) -> None:
+        pushed.append(subject)
+        raise BudgetUnavailableError("down")
+
+    with monkeypatch.context() as down, transaction.atomic():
+        down.setattr(type(budget.ledger), "outdate", fail)
+        UserLimit.objects.create(user=user, amount_usd=5)
+        ProjectLimit.objects.create(project_id="apollo", amount_usd=5)
+        transaction.on_commit(lambda: None)  # what others do at the commit is done
+        ProjectLimit.objects.create(project_id="gemini", amount_usd=5)
+        transaction.on_commit(down.undo)
+
+    assert pushed == [SEVEN]
+    assert "the limits of user 7, project apollo, project gemini: down" in caplog.text
+    assert limit(driver, budget) == 5
+
+
+def test_a_change_that_is_rolled_back_is_pushed_with_the_next_at_most(
+    budget: BudgetManager, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed: list[Subject] = []
+    outdate = type(budget.ledger).outdate
+
+    def push(ledger: Any, subject: Subject, version: str) -> Any:
+        pushed.append(subject)
+        return outdate(ledger, subject, version)
+
+    monkeypatch.setattr(type(budget.ledger), "outdate", push)
+    with transaction.atomic():
+        UserLimit.objects.create(user=user, amount_usd=5)
+        transaction.set_rollback(True)
+    assert pushed == []
+
+    ProjectLimit.objects.create(project_id="apollo", amount_usd=5)
+
+    assert pushed == [SEVEN, Subject(Scope.PROJECT, "apollo")]
