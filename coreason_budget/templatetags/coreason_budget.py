@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.template import Library, TemplateSyntaxError
 from django.utils.html import format_html
+from django.utils.timezone import is_aware
 from django.utils.translation import pgettext
 
 from ..exceptions import BudgetUnavailableError
@@ -15,13 +18,12 @@ from ..http import budget_of
 from ..periods import Period
 from ..results import AccountStatus
 from ..scopes import Scope
-from .amounts import plain, usd
+from .amounts import Rounding, plain, usd
 from .bars import Bar, State, bar_of
 from .times import moment, wait
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from decimal import Decimal
 
     from django.template import Context
     from django.template.base import Node, Parser, Token
@@ -33,10 +35,6 @@ __all__ = ["Remaining", "register"]
 Name = TypeVar("Name", bound=StrEnum)
 
 register = Library()
-register.filter("usd", usd)
-register.filter("plain", plain)
-register.filter("moment", moment)
-register.filter("wait", wait)
 
 #: Stands for "ask the ledger"; None says that the view asked and the ledger did not answer.
 _OF_REQUEST: Final[Any] = object()
@@ -111,6 +109,33 @@ def _remaining_element(
         return remaining
     html = '<data class="budget-remaining" value="{}" title="{}">{}</data>'
     return format_html(html, plain(remaining.usd), usd(remaining.usd), remaining)
+
+
+# filters -------------------------------------------------------------------------------------------------------------
+
+
+@register.filter(name="usd")
+def _usd(amount: object, rounding: Rounding = "exact") -> str:
+    """Write an amount as people read it, nothing for what is none: filters do not end a page."""
+    return usd(amount, rounding) if isinstance(amount, Decimal) and amount.is_finite() else ""
+
+
+@register.filter(name="plain")
+def _plain(amount: object) -> str:
+    """Write an amount for machines, nothing for what is none."""
+    return plain(amount) if isinstance(amount, Decimal) and amount.is_finite() else ""
+
+
+@register.filter(name="moment")
+def _moment(instant: object) -> str:
+    """Write an instant with its time zone, nothing for what is none."""
+    return moment(instant) if isinstance(instant, datetime) and is_aware(instant) else ""
+
+
+@register.filter(name="wait")
+def _wait(seconds: object) -> str:
+    """Write a number of seconds as people say it, nothing for what is none."""
+    return wait(seconds) if isinstance(seconds, int) else ""
 
 
 # what they share -----------------------------------------------------------------------------------------------------

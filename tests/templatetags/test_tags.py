@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.template import TemplateSyntaxError
 
-from .stage import account, rendered
+from .stage import MIDNIGHT, account, rendered
 
 
 def test_in_place_the_remaining_amount_is_exact_for_machines() -> None:
@@ -56,3 +58,13 @@ def test_a_mistake_in_a_tag_is_named(source: str, message: str) -> None:
 def test_without_a_request_the_remedy_is_named(source: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=r"django\.template\.context_processors\.request"):
         rendered(source)
+
+
+NAIVE = MIDNIGHT.replace(tzinfo=None)
+
+
+@pytest.mark.parametrize("name", ["usd", "plain", "moment", "wait"])
+@pytest.mark.parametrize("value", [None, "", "12", object(), Decimal("NaN"), NAIVE])
+def test_a_filter_writes_nothing_for_what_it_cannot_show(name: str, value: object) -> None:
+    assert rendered("[{{ value|" + name + " }}]", value=value) == "[]"
+    assert rendered("[{{ missing|" + name + " }}]") == "[]"
