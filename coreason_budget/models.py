@@ -102,11 +102,15 @@ class BudgetLimit(models.Model):
         if (self.boost_usd is None) != (self.boost_until is None):
             raise ValidationError({"boost_until": _("A boost needs both an amount and an end.")})
 
+    def is_boosted(self, now: datetime | None = None) -> bool:
+        """Tell whether the boost counts at an instant (default: now): it is set and has not ended."""
+        return (
+            self.boost_usd is not None and self.boost_until is not None and (now or timezone.now()) < self.boost_until
+        )
+
     def effective_usd(self, now: datetime | None = None) -> Decimal | None:
         """Return the limit that counts at an instant (default: now): the boost until it ends, else the amount."""
-        if self.boost_usd is not None and self.boost_until is not None and (now or timezone.now()) < self.boost_until:
-            return self.boost_usd
-        return self.amount_usd
+        return self.boost_usd if self.is_boosted(now) else self.amount_usd
 
 
 class UserLimit(BudgetLimit):

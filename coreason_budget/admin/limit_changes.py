@@ -178,12 +178,17 @@ class BoostToday(LimitChange):
     def objection(self, limit: BudgetLimit, answers: Mapping[str, Any]) -> str:
         """See LimitChange."""
         boost: Decimal = answers["amount"]
-        if limit.amount_usd is None or boost > limit.amount_usd:
+        if limit.amount_usd is None:
             return ""
-        return _("a boost of %(boost)s is no more than the limit of %(limit)s") % {
-            "boost": words.usd(boost),
-            "limit": words.usd(limit.amount_usd),
-        }
+        if boost <= limit.amount_usd:
+            return _("a boost of %(boost)s is no more than the limit of %(limit)s") % {
+                "boost": words.usd(boost),
+                "limit": words.usd(limit.amount_usd),
+            }
+        terms = Terms.of(limit)
+        if limit.is_boosted() and (boost < (terms.boost or 0) or self._until < (terms.until or self._until)):
+            return _("a boost runs already (%(terms)s); change that in its form") % {"terms": terms.text()}
+        return ""
 
     def apply(self, limit: BudgetLimit, answers: Mapping[str, Any]) -> None:
         """See LimitChange."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -26,7 +27,14 @@ if TYPE_CHECKING:
     from ..models import SpendRecord
     from .record_links import Links
 
-__all__ = ["refund", "why_not"]
+__all__ = ["EveryDatabase", "refund", "why_not"]
+
+
+class EveryDatabase(frozenset[str]):
+    """The aliases of all databases, whatever they are: for a view that is in no transaction of its request."""
+
+    def __contains__(self, alias: object) -> bool:
+        return True
 
 
 class RefundForm(forms.Form):
@@ -49,6 +57,13 @@ class SingleRefundForm(RefundForm):
         required=False,
         help_text=gettext_lazy("Empty: all that is left of it. A record is refunded once, in part or in full."),
     )
+
+    def clean_amount(self) -> Decimal | None:
+        """Refuse to refund nothing."""
+        amount: Decimal | None = self.cleaned_data["amount"]
+        if amount == 0:
+            raise ValidationError(_("0 is nothing to refund. Leave it empty for all that is left."))
+        return amount
 
 
 @admin.action(description=gettext_lazy("Refund…"), permissions=["refund"])
@@ -96,7 +111,7 @@ def _carry_out(
                 record.charge_id,
                 answers.get("amount"),
                 reason=answers["reason"],
-                by=request.user.get_username(),
+                by=str(request.user.get_username()),
             )
         except BudgetUnavailableError as error:  # it will not be better for the others, and each would wait for it
             problems += [(each.charge_id, str(error)) for each in records[number:]]

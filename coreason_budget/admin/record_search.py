@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.utils.functional import cached_property
@@ -22,7 +23,7 @@ from .user_choice import name_fields
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from django.db.models import Model, QuerySet
+    from django.db.models import QuerySet
     from django.http import HttpRequest
 
     RecordPaginator = Paginator[SpendRecord]
@@ -88,11 +89,15 @@ def _owners(term: str) -> Iterator[tuple[str, Any]]:
 def _users_named(term: str) -> list[str]:
     """Return the ids of users with exactly this name; of the user model's fields only those with an index are asked."""
     model = get_user_model()
-    fields = [name for name in name_fields() if _has_index(model, name)]
-    named = Q(*((name, term) for name in fields), _connector=Q.OR)
+    fields: list[Any] = [model._meta.get_field(name) for name in name_fields()]
+    named = Q(*((field.name, term) for field in fields if _may_be(field, term)), _connector=Q.OR)
     return [str(key) for key in model._default_manager.filter(named).values_list("pk", flat=True)] if named else []
 
 
-def _has_index(model: type[Model], name: str) -> bool:
-    field: Any = model._meta.get_field(name)
+def _may_be(field: Any, term: str) -> bool:
+    """Tell whether an index of the field could find the term, which a number's column would refuse as text."""
+    try:
+        field.run_validators(field.to_python(term))
+    except ValidationError:
+        return False
     return bool(field.unique or field.db_index)

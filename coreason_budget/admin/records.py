@@ -17,7 +17,7 @@ from . import confirmation, words
 from .record_export import export_csv
 from .record_filters import FROM, KIND, UNTIL, DaysFilter, UncountedFilter
 from .record_links import links_of
-from .record_refunds import refund, why_not
+from .record_refunds import EveryDatabase, refund, why_not
 from .record_search import MAX_COUNT, BoundedPaginator, RecordList, search
 
 if TYPE_CHECKING:
@@ -104,6 +104,10 @@ class SpendRecordAdmin(RecordModelAdmin):
             if shown["cl"].paginator.has_more:  # an action on all concerns also those that are not counted
                 shown["module_name"] = _("spend records and all older ones")
         return response
+
+    # Each refund is booked by itself and stays, so a transaction of the request (ATOMIC_REQUESTS) could only undo the
+    # history of it, and on SQLite would keep the ledger from writing the very record that is waited for.
+    changelist_view._non_atomic_requests = EveryDatabase()  # type: ignore[attr-defined]  # noqa: SLF001 - by Django
 
     @admin.display(description=gettext_lazy("record"))
     def record(self, record: SpendRecord) -> SafeString:

@@ -184,6 +184,29 @@ def test_a_boost_that_is_none_changes_nothing_at_all(boss, apollo, amount, said)
     assert history() == []
 
 
+@pytest.mark.parametrize(
+    ("boost", "until", "amount"),
+    [("100", "2026-11-23T20:00Z", "50"), ("20", "2026-11-30T00:00Z", "50"), ("100", "2026-11-30T00:00Z", "20")],
+)
+def test_a_boost_for_today_takes_nothing_from_one_that_runs(boss, apollo, utc, boost, until, amount):
+    running = (10, Decimal(boost), datetime.fromisoformat(until))
+    ProjectLimit.objects.filter(pk=apollo.pk).update(boost_usd=boost, boost_until=until)
+    with freeze_time(NOON):
+        page = boss.act("projectlimit", "boost_today", [apollo], confirmed="yes", amount=amount, reason="")
+
+    [error] = page.errors
+    assert error.startswith(f"apollo, per day: a boost runs already ($10.00, boosted to ${boost}.00 until 2026-11-")
+    assert terms(apollo) == running
+
+
+def test_a_boost_that_has_ended_is_replaced(boss, apollo, utc):
+    ProjectLimit.objects.filter(pk=apollo.pk).update(boost_usd=100, boost_until="2026-11-23T09:00Z")
+    with freeze_time(NOON):
+        boss.act("projectlimit", "boost_today", [apollo], confirmed="yes", amount="50", reason="")
+
+    assert terms(apollo) == (10, 50, datetime(2026, 11, 24, tzinfo=UTC))
+
+
 def test_what_is_unlimited_cannot_be_boosted(boss):
     unlimited = GlobalLimit.objects.create(amount_usd=None)
 

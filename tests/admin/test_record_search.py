@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
+from coreason_budget.admin import record_search
 from coreason_budget.models import SpendRecord
 
 from .test_records import ids, kept
@@ -80,6 +81,16 @@ def test_users_that_django_does_not_know_are_found_by_their_id(boss):
 def test_a_search_for_what_nobody_can_be_finds_nothing_or_all(boss, records, term):
     assert boss.get("spendrecord_changelist", q=term).response.context["cl"].result_count in {0, 5}
     assert boss.get("userlimit_changelist", q=term).response.context["cl"].result_count == 0
+
+
+def test_users_whose_name_is_a_number_are_found_by_it_alone():
+    field = models.PositiveIntegerField(unique=True, name="number")
+    assert [record_search._may_be(field, term) for term in ("5", "ann", "-1", str(10**30))] == [
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_what_is_found_is_sorted_by_time(boss, ann):
