@@ -41,7 +41,7 @@ class Asker:
 
 def over(scope: str = "user", period: str = "day", asker: str = "7", **figures: str) -> Problem:
     """Return what somebody is told whom an account of 7, of apollo or of the site has no room for."""
-    amounts = {"limit": "1000", "spent": "999.901234", "held": "0.06", "requested": "0.05"} | figures
+    amounts = {"limit": "1000", "spent": "999.901234", "held": "0.06", "requested": "0.1"} | figures
     usd = {name: Decimal(amount) for name, amount in amounts.items()}
     subject = {"user": "7", "project": "apollo", "global": ""}[scope]
     wait = 10_400 if usd["limit"] else None
@@ -114,7 +114,7 @@ def test_the_page_is_mirrored_for_languages_that_are() -> None:
 
 
 def test_figures_are_shown_rounded_to_the_safe_side() -> None:
-    facts = "Limit $1,000.00 Spent $999.91 Reserved for other requests $0.06 Left $0.038 This request, at most $0.05"
+    facts = "Limit $1,000.00 Spent $999.91 Reserved for other requests $0.06 Left $0.038 This request, at most $0.10"
     assert facts in words(page(over()))
 
 
@@ -122,6 +122,33 @@ def test_without_figures_there_are_none() -> None:
     text = words(page(over("project")))
     assert not {"$", "Limit", "Spent", "Left"} & {*text, *text.split()}
     assert "This request, at most" not in words(page(over(requested="0")))
+
+
+WHOSE = [
+    ("user", "7", "your budget"),
+    ("user", "8", "the budget of this user"),
+    ("project", "7", "the budget of this project"),
+    ("global", "7", "the budget of this site"),
+]
+
+
+@pytest.mark.parametrize(("scope", "asker", "whose"), WHOSE)
+def test_a_budget_that_is_only_reserved_is_not_called_used_up(scope: str, asker: str, whose: str) -> None:
+    problem = over(scope, asker=asker, spent="999.9", held="0.06", requested="0.1")
+    assert (problem.type, problem.title) == ("urn:coreason-budget:in-use", "Budget in use")
+    assert problem.detail == (
+        f"What is left of {whose} is reserved for other requests. They may give some of it back soon."
+    )
+    assert problem.retry_after == 10_400
+    assert over(scope, spent="999.900000001", held="0.06", requested="0.1").type == "urn:coreason-budget:exceeded"
+
+
+@pytest.mark.parametrize(("scope", "asker", "whose"), WHOSE)
+def test_a_request_that_can_never_fit_is_told_so(scope: str, asker: str, whose: str) -> None:
+    problem = over(scope, asker=asker, spent="0", held="0", requested="1000.000000001")
+    whole = whose.replace("your ", "your whole ").replace("the budget", "the whole budget")
+    assert (problem.type, problem.title) == ("urn:coreason-budget:too-large", "Request too large for the budget")
+    assert problem.detail == f"This request may cost more than {whole}."
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,8 @@ class RequestBudget:
         return receipt
 
     def _status(self) -> Operation[list[AccountStatus]]:
+        # An answer that shows these figures must not be kept for others; this is what Django's cache goes by.
+        self._request._cache_update_cache = False  # type: ignore[attr-defined]  # noqa: SLF001
         frame = self._innermost()
         user, project = (frame.user, frame.project) if frame is not None else (yield from self._caller())
         found: list[AccountStatus] = yield Twin(self.manager, "status", (user, project))

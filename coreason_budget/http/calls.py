@@ -67,6 +67,8 @@ class Call:
     # the body --------------------------------------------------------------------------------------------------------
 
     def _life(self) -> Operation[Any]:
+        if self._request.method == "OPTIONS":  # asks what may be asked, and calls no model
+            return (yield View(self._view))
         try:
             frame = yield from self._begin()
         except REFUSALS as error:

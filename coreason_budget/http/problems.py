@@ -68,18 +68,29 @@ def problem_of(error: BudgetExceededError | BudgetUnavailableError, budget: Requ
         )
     is_own = error.scope == "user" and budget.knows(error.subject)
     figures = {name: getattr(error, name) for name in _AMOUNTS} if is_own else {}
-    whose = "own" if is_own else error.scope
+    kind, title, detail = _why(error, "own" if is_own else error.scope)
     return Problem(
-        type="urn:coreason-budget:exceeded",
+        type=f"urn:coreason-budget:{kind}",
         status=HTTPStatus.TOO_MANY_REQUESTS,
-        title=_("Budget used up") if error.limit else _("Budget blocked"),
-        detail=_used_up(whose, error.period) if error.limit else _blocked(whose),
+        title=title,
+        detail=detail,
         scope=error.scope,
         period=error.period,
         resets_at=error.resets_at,
         retry_after=error.retry_after,
         **figures,
     )
+
+
+def _why(error: BudgetExceededError, whose: str) -> tuple[str, str, str]:
+    """Return the kind of refusal, its title and its detail."""
+    if not error.limit:
+        return "blocked", _("Budget blocked"), _blocked(whose)
+    if error.requested > error.limit:
+        return "too-large", _("Request too large for the budget"), _too_large(whose)
+    if error.spent + error.requested <= error.limit:
+        return "in-use", _("Budget in use"), _in_use(whose)
+    return "exceeded", _("Budget used up"), _used_up(whose, error.period)
 
 
 def _used_up(whose: str, period: str) -> str:
@@ -97,6 +108,26 @@ def _used_up(whose: str, period: str) -> str:
         ("global", "week"): _("The budget of this site for this week does not cover this request."),
         ("global", "month"): _("The budget of this site for this month does not cover this request."),
     }[whose, period]
+
+
+def _too_large(whose: str) -> str:
+    return {
+        "own": _("This request may cost more than your whole budget."),
+        "user": _("This request may cost more than the whole budget of this user."),
+        "project": _("This request may cost more than the whole budget of this project."),
+        "global": _("This request may cost more than the whole budget of this site."),
+    }[whose]
+
+
+def _in_use(whose: str) -> str:
+    reserved = {
+        "own": _("What is left of your budget is reserved for other requests."),
+        "user": _("What is left of the budget of this user is reserved for other requests."),
+        "project": _("What is left of the budget of this project is reserved for other requests."),
+        "global": _("What is left of the budget of this site is reserved for other requests."),
+    }[whose]
+    remedy = _("They may give some of it back soon.")
+    return f"{reserved} {remedy}"
 
 
 def _blocked(whose: str) -> str:

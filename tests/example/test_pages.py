@@ -95,7 +95,7 @@ def test_a_browser_whose_budget_is_over_gets_a_page_that_says_so(browser, alice)
     response = browser.post("/support/", {"question": "Who pays?"})
     assert response.status_code == 429
     assert response["Content-Type"].startswith("text/html")
-    assert "Your budget for today does not cover this request." in text_of(response)
+    assert "This request may cost more than your whole budget." in text_of(response)
     assert response["Content-Security-Policy"] == POLICY
     assert booked() == []
 

@@ -138,11 +138,11 @@ def test_a_budget_that_is_over_says_why_and_when_it_resets(script, alice):
     problem = json.loads(response.content)
     assert response.status_code == 429
     assert response["Content-Type"] == "application/problem+json"
-    assert problem["title"] == "Budget used up"
+    assert problem["title"] == "Request too large for the budget"
     assert (problem["scope"], problem["period"]) == ("user", "day")
     assert problem["resets_at"].endswith("T00:00:00+00:00")
     assert 0 < problem["retry_after"] <= 86_400
-    assert problem["detail"] == "Your budget for today does not cover this request."
+    assert problem["detail"] == "This request may cost more than your whole budget."
     assert booked() == []
 
 

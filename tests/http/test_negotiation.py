@@ -84,7 +84,7 @@ def test_a_browser_gets_a_page_with_all_that_the_json_says(site: Site, ledger: L
 
     assert answer.headers["Content-Type"] == HTML
     assert answer.text.startswith("<!doctype html>")
-    assert "Budget used up" in answer.text
+    assert "Request too large for the budget" in answer.text
     assert '<time datetime="2030-03-14T00:00:00+00:00">' in answer.text
     assert "$1.00" in answer.text
     assert answer.headers["Cache-Control"] == "max-age=0, no-cache, no-store, must-revalidate, private"
@@ -128,7 +128,7 @@ def test_a_page_of_its_own_that_extends_what_is_missing_is_the_apps_page(
 ) -> None:
     override(plain_site, tmp_path, "{% extends 'no/such/base.html' %}")
 
-    assert "Budget used up" in refused(plain_site, ann, accept=CHROME).text
+    assert "Request too large for the budget" in refused(plain_site, ann, accept=CHROME).text
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_project_without_templates_gets_the_apps_page(
 
     text = refused(site, ann, accept=CHROME).text
 
-    assert "Budget used up" in text
+    assert "Request too large for the budget" in text
     assert "$1.00" in text
 
 
@@ -172,15 +172,15 @@ def test_a_manifest_that_does_not_know_the_style_sheet_is_no_error(
 
     text = refused(plain_site, ann, accept=CHROME).text
 
-    assert "Budget used up" in text
+    assert "Request too large for the budget" in text
     assert "stylesheet" not in text
 
 
 def test_the_words_are_those_of_the_visitors_language(
     plain_site: Site, ledger: Ledger, ann: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from coreason_budget.http import responses
+    from coreason_budget.http import problems
 
-    monkeypatch.setattr(responses, "_", lambda text: f"«{text}»")
+    monkeypatch.setattr(problems, "_", lambda text: f"«{text}»")
 
-    assert refused(plain_site, ann).json["title"] == "«Budget used up»"
+    assert refused(plain_site, ann).json["title"] == "«Request too large for the budget»"

@@ -11,6 +11,7 @@ from django.http import HttpResponse
 from django.views.decorators.cache import cache_control, cache_page
 
 from coreason_budget import service
+from coreason_budget.http import budget_of
 from coreason_budget.scopes import ANONYMOUS
 
 from .steps import charge, do
@@ -203,6 +204,21 @@ def test_an_answer_that_says_what_remains_is_cached_by_nobody(
 
     assert (first.budget[0], second.budget[0]) == ("0.1", "0.2")
     assert "private" in first.headers["Cache-Control"].split(", ")
+
+
+@pytest.mark.usefixtures("pages")
+def test_a_page_that_shows_how_its_visitor_stands_is_cached_by_nobody(
+    site: Site, ledger: Ledger, ann: Any, ben: Any
+) -> None:
+    service.charge(ann.pk, "0.9")
+
+    def body(request: Any) -> Any:
+        accounts = yield do(budget_of(request), "status")
+        return HttpResponse(f"{accounts[0].remaining:f}")
+
+    view = cache_page(60)(site.view(body))
+
+    assert [site.get(view, user=user).body for user in (ann, ben)] == [b"0.1", b"1"]
 
 
 def test_an_answer_for_everybody_becomes_private_when_it_says_what_remains(

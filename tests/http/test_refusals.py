@@ -131,7 +131,7 @@ def test_where_waiting_does_not_help_nobody_is_told_to_wait(
     )
     assert answer.status == 429
     assert answer.json == {
-        "type": "urn:coreason-budget:exceeded",
+        "type": "urn:coreason-budget:blocked",
         "status": 429,
         "title": "Budget blocked",
         "detail": f"{whose} is blocked, so this request was not carried out. "
@@ -197,13 +197,14 @@ def test_longer_periods_are_named(
     native_site: Site, ledger: Ledger, ann: Any, limits: dict[str, str], period: str, resets_at: str, seconds: int
 ) -> None:
     ledger.configure(**limits)
+    service.charge(ann.pk, "0.1")
 
-    answer = native_site.get(native_site.budgeted(estimate="0.5")(never), user=ann)
+    answer = native_site.get(native_site.budgeted(estimate="0.4")(never), user=ann)
 
     assert (answer.json["period"], answer.json["resets_at"]) == (period, resets_at)
     assert answer.json["detail"] == f"Your budget for this {period} does not cover this request."
     assert answer.headers["Retry-After"] == str(seconds)
-    assert answer.budget == ("0", "0.4", resets_at)
+    assert answer.budget == ("0", "0.3", resets_at)
 
 
 def test_the_reset_is_that_of_the_time_zone(native_site: Site, ledger: Ledger, ann: Any) -> None:
@@ -216,7 +217,7 @@ def test_the_reset_is_that_of_the_time_zone(native_site: Site, ledger: Ledger, a
     assert answer.headers["X-Budget-Reset"] == "2030-03-13T18:15:00+00:00"
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE"])
 def test_every_method_is_refused_alike(native_site: Site, ledger: Ledger, ann: Any, method: str) -> None:
     view = native_site.budgeted(estimate="1.5")(never)
     view.csrf_exempt = True
@@ -225,6 +226,15 @@ def test_every_method_is_refused_alike(native_site: Site, ledger: Ledger, ann: A
 
     assert (answer.status, answer.headers["Retry-After"]) == (429, "43200")
     assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_what_may_be_asked_is_told_without_a_budget(native_site: Site, ledger: Ledger, ann: Any) -> None:
+    service.charge(ann.pk, "1")
+
+    view = native_site.budgeted(estimate="0.5")(lambda request: HttpResponse(headers={"Allow": "GET"}))
+
+    assert native_site.get(view, method="OPTIONS", user=ann).headers["Allow"] == "GET"
+    assert native_site.get(view, user=ann).status == 429
 
 
 def test_visitors_who_are_not_logged_in_are_refused_too(native_site: Site, ledger: Ledger) -> None:
