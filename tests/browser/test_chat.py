@@ -59,7 +59,7 @@ def test_what_is_blocked_now_is_refused_at_the_next_message(visit: Callable[...,
     chat.visitor.will_be_answered_with(429)
     chat.send("Hello again")
     expect(chat.notice.get_by_role("heading")).to_have_text("Budget blocked")
-    expect(chat.notice).to_contain_text("Please ask an administrator.")
+    expect(chat.notice).to_contain_text("please ask an administrator.")
     chat.page.reload()
     expect(chat.bar).to_contain_text("Blocked")
     told = stage("tell", "bob")

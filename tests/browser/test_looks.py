@@ -101,9 +101,9 @@ SCENES: Final[dict[Callable[[Visitor], Page], str]] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def users(stage: Stage) -> None:
-    stage("set_up", {"kim": {"limit": "1"}, "lee": {"limit": "0.003"}})
+    stage("set_up", {"kim": {"limit": "1"}, "lee": {"limit": "0.03"}})
     stage("charge", [{"user": "kim", "cost": "0.85", "project": "support"}])
-    stage("charge", [{"user": "lee", "cost": "0.0025", "project": "support"}])
+    stage("charge", [{"user": "lee", "cost": "0.0295", "project": "support"}])
 
 
 @pytest.fixture
