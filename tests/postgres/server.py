@@ -79,6 +79,13 @@ class PostgresServer:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def home(self) -> Path:
+        """Its directory. Raise RuntimeError if it was not started."""
+        if self._home is None:
+            raise RuntimeError(f"{self!r} was not started.")
+        return self._home
+
     def start(self) -> Self:
         """Start with the data that is in the directory, made at first need, and wait until the server answers."""
         if self._home is None:
@@ -86,7 +93,7 @@ class PostgresServer:
         server = [_program("postgres"), "-D", self._data(), *_settings(self.options)]
         with self._log().open("ab") as log:
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", _START, str(self._directory()), *server],
+                ["/bin/sh", "-c", _START, str(self.home), *server],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -135,18 +142,13 @@ class PostgresServer:
         _run("postgres", "--single", "-D", self._data(), "postgres", said=f"CREATE ROLE {ROLE} LOGIN CREATEDB\n")
 
     def _data(self) -> str:
-        return str(self._directory() / "data")
+        return str(self.home / "data")
 
     def _log(self) -> Path:
-        return self._directory() / "log"
-
-    def _directory(self) -> Path:
-        if self._home is None:
-            raise RuntimeError(f"{self!r} was not started.")
-        return self._home
+        return self.home / "log"
 
     def _children(self) -> list[int]:
-        if self._process is None:
+        if self._process is None or not self.is_running:
             return []
         pid = self._process.pid
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
