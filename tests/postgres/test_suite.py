@@ -11,11 +11,11 @@ import pytest
 
 ROOT: Final = Path(__file__).parent.parent.parent
 CONTRACT: Final = ("journal", "late", "limits", "outages", "rebuild", "refund")
-FAULTS: Final = ("housekeeping", "lost_data")
+FAULTS: Final = ("databases", "housekeeping", "lost_data", "processes")
 PARTS: Final = {
     "contract": [f"tests/contract/test_{name}.py" for name in CONTRACT],
     "database": ["tests/test_database.py", "tests/postgres/cases.py"],
-    "faults": [*(f"tests/faults/test_{name}.py" for name in FAULTS), "tests/faults/test_processes.py", "-k", "not 32"],
+    "faults": [*(f"tests/faults/test_{name}.py" for name in FAULTS), "-k", "not 32"],
     "commands": ["tests/test_commands.py", "-k", "drain or reconcile"],
 }
 
