@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from .exceptions import HoldClosedError
+from .ledger.steps import Twin
 from .money import to_usd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from decimal import Decimal
     from types import TracebackType
 
     from .guard import BudgetGuard, Hold
+    from .ledger.redis import RedisLedger
     from .ledger.steps import Operation
     from .money import Amount
     from .results import AccountStatus, Receipt
@@ -25,6 +28,7 @@ class Driver(Protocol):
     """What drives the operations of a reservation: the manager."""
 
     guard: BudgetGuard
+    ledger: RedisLedger
 
     def drive(self, operation: Operation[Any]) -> Any:
         """Drive an operation on this thread."""
@@ -136,8 +140,8 @@ class Reservation:
         Raise ValueError or TypeError for a cost that cannot be booked, UnknownModelError for a response without a known
         price, ChargeConflictError for a charge id that was used with another cost.
         """
-        spend = self._manager.priced(response, cost=cost, model=model, charge_id=charge_id)
-        receipt: Receipt = self._manager.drive(self._charge(spend, final=final))
+        options: dict[str, Any] = {"cost": cost, "model": model, "charge_id": charge_id}
+        receipt: Receipt = self._manager.drive(self._charge(response, options, final=final))
         return receipt
 
     async def acharge(
@@ -150,8 +154,8 @@ class Reservation:
         final: bool = False,
     ) -> Receipt:
         """See charge()."""
-        spend = await self._manager.apriced(response, cost=cost, model=model, charge_id=charge_id)
-        receipt: Receipt = await self._manager.asettle(self._charge(spend, final=final))
+        options: dict[str, Any] = {"cost": cost, "model": model, "charge_id": charge_id}
+        receipt: Receipt = await self._manager.asettle(self._charge(response, options, final=final))
         return receipt
 
     def release(self) -> None:
@@ -182,7 +186,8 @@ class Reservation:
 
     # the bodies ------------------------------------------------------------------------------------------------------
 
-    def _charge(self, spend: Spend, *, final: bool) -> Operation[Receipt]:
+    def _charge(self, response: object, options: Mapping[str, Any], *, final: bool) -> Operation[Receipt]:
+        spend = yield from self._priced(response, options, final=final)
         hold = self._made()
         receipt = yield from self._manager.guard.charge(hold.deposit, spend, hold=hold, final=final)
         self._receipt, self._stands = receipt, tuple
@@ -193,6 +198,16 @@ class Reservation:
         # A charge that could not be counted ends the hold once it is: until then others must not have the money.
         self._ended = self._ended or final or not receipt.counted
         return receipt
+
+    def _priced(self, response: object, options: Mapping[str, Any], *, final: bool) -> Operation[Spend]:
+        try:
+            spend: Spend = yield Twin(self._manager, "priced", (response,), options)
+        except Exception:
+            raise
+        except BaseException:  # the event loop ends meanwhile, but the money is spent: another thread books it
+            self._manager.ledger.database.post(partial(self.charge, response, final=final, **options))
+            raise
+        return spend
 
     def _end(self) -> Operation[None]:
         if self._hold is not None and not self._ended:

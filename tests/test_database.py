@@ -8,7 +8,7 @@ import sys
 import textwrap
 import threading
 import weakref
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from coreason_budget.ledger.database import Database, flush_all, in_request
 from coreason_budget.models import SpendRecord
 
 from .conftest import fake_backend
-from .databases import login
+from .databases import locked, login
 
 if TYPE_CHECKING:
     from .servers import RealServer
@@ -93,17 +93,6 @@ def lock_records() -> None:
         return
     with connection.cursor() as cursor:
         cursor.execute(f"LOCK TABLE {SpendRecord._meta.db_table} IN EXCLUSIVE MODE")
-
-
-@contextmanager
-def write_lock():
-    """Keep all others from writing records, as another process does."""
-    holder = connection.copy()
-    lock = f"LOCK TABLE {SpendRecord._meta.db_table} IN EXCLUSIVE MODE"
-    with closing(holder), holder.cursor() as cursor:
-        cursor.execute("BEGIN IMMEDIATE" if connection.vendor == "sqlite" else f"BEGIN; {lock}")
-        yield
-        cursor.execute("ROLLBACK")
 
 
 # Transactions of the caller.
@@ -407,7 +396,7 @@ def test_a_database_that_hangs_is_unavailable_in_time(gate, driver, settings, pr
 
 def test_a_row_that_somebody_locks_is_waited_for_by_the_ledger_alone(budget, production):
     budget.check("ann")
-    with write_lock(), service.deferred_writes():
+    with locked(), service.deferred_writes():
         budget.charge("ann", "0.25")
         assert not budget.flush(0.05)
     assert budget.flush(10)

@@ -10,8 +10,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .. import service
+from ..ledger.steps import Twin
 from .callers import http_request, known_user, project_of, user_of
-from .steps import Settle, Twin
+from .steps import Settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -17,11 +17,12 @@ from django.http.response import HttpResponseBase, StreamingHttpResponse
 
 from .. import service
 from ..exceptions import BudgetExceededError, BudgetUnavailableError
+from ..ledger.steps import Twin
 from ..log import logger
 from .budget import Frame, budget_of
 from .callers import http_request, project_of, user_of
 from .responses import REFUSALS, add_headers, refusal
-from .steps import Estimate, Hook, Settle, Twin, View
+from .steps import Estimate, Hook, Settle, View
 from .streams import hold_while_streaming
 
 if TYPE_CHECKING:

@@ -24,25 +24,7 @@ if TYPE_CHECKING:
     from ..ledger.steps import Context, Operation
     from ..manager import BudgetManager
 
-__all__ = ["Estimate", "Hook", "Settle", "Twin", "User", "View", "is_async", "is_unloaded", "seen_user"]
-
-
-@dataclass(frozen=True, slots=True)
-class Twin:
-    """A method that has an ``a``-prefixed form."""
-
-    target: object
-    name: str
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-
-    def perform(self, context: object) -> Any:
-        """Call the method."""
-        return getattr(self.target, self.name)(*self.args, **self.kwargs)
-
-    async def aperform(self, context: object) -> Any:
-        """Call its asynchronous form. See perform()."""
-        return await getattr(self.target, f"a{self.name}")(*self.args, **self.kwargs)
+__all__ = ["Estimate", "Hook", "Settle", "User", "View", "is_async", "is_unloaded", "seen_user"]
 
 
 @dataclass(frozen=True, slots=True)

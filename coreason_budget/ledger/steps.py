@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from socket import gaierror
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .connection import Connections
     from .database import Database
 
-__all__ = ["Command", "Emit", "Operation", "Pause", "Query", "Step", "Write", "arun", "run", "settle"]
+__all__ = ["Command", "Emit", "Operation", "Pause", "Query", "Step", "Twin", "Write", "arun", "run", "settle"]
 
 T = TypeVar("T")
 
@@ -134,6 +134,24 @@ class Emit:
     async def aperform(self, context: Context) -> None:
         """Send it; synchronous receivers run in a thread. See perform()."""
         await self.signal.asend_robust(self.sender, **self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A method that has an ``a``-prefixed form."""
+
+    target: object
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def perform(self, context: object) -> Any:
+        """Call the method."""
+        return getattr(self.target, self.name)(*self.args, **self.kwargs)
+
+    async def aperform(self, context: object) -> Any:
+        """Call its asynchronous form. See perform()."""
+        return await getattr(self.target, f"a{self.name}")(*self.args, **self.kwargs)
 
 
 @dataclass(frozen=True, slots=True)

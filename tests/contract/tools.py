@@ -16,6 +16,7 @@ from coreason_budget.periods import to_ms
 if TYPE_CHECKING:
     from coreason_budget import AccountStatus, BudgetManager
     from tests.conftest import Backend, Driver
+    from tests.servers import RealServer
 
 #: A Wednesday in a year to come: keys of the past would be gone at once.
 NOON = "2030-03-13T12:00:00+00:00"
@@ -79,9 +80,9 @@ def records(**which: Any) -> list[tuple[str, str]]:
     return [(record.kind, f"{record.cost_usd:f}") for record in rows]
 
 
-def dump(backend: Backend) -> dict[str, Any]:
+def dump(store: Backend | RealServer) -> dict[str, Any]:
     """Return everything that the store holds, but for the times to live."""
-    with backend.client() as client:
+    with store.client() as client:
         return {key: _value(client, key) for key in sorted(client.scan_iter("*", count=1000))}
 
 
@@ -93,6 +94,8 @@ def _value(client: Any, key: str) -> Any:
             return client.zrange(key, 0, -1, withscores=True)
         case "stream":
             return client.xrange(key)
+        case "set":
+            return client.smembers(key)
         case _:
             return client.get(key)
 

@@ -82,7 +82,7 @@ def test_64_callers_that_wait_while_the_server_is_emptied_do_not_overspend(
     assert booked() == 1_000_000_000
 
 
-@pytest.mark.parametrize("how", ["empty", "old", "same"])
+@pytest.mark.parametrize("how", ["empty", "old", "same", "log"])
 def test_a_restart_with_less_data_starts_from_the_database(
     new_server: Callable[..., RealServer],
     use_server: Callable[[RealServer], None],
@@ -90,20 +90,20 @@ def test_a_restart_with_less_data_starts_from_the_database(
     driver: Driver,
     how: str,
 ) -> None:
-    server = new_server()
+    server = new_server(aof=how == "log")
     use_server(server)
     manager = new_manager(daily_user_limit_usd="1")
     driver(manager, "charge", "ann", "0.3")
     assert manager.flush(5)
-    old = server.snapshot()
+    old = server.snapshot() if how == "old" else None
     driver(manager, "charge", "ann", "0.6")
     hold = driver(manager, "reserve", "ann", amount="0.1")
     assert manager.flush(5)
 
-    if how == "old":
+    if old is not None:
         server.restore_and_restart(old)
     else:
-        server.restart(keep_data=how == "same")
+        server.restart(keep_data=how != "empty")
 
     with pytest.raises(BudgetExceededError):
         driver(manager, "reserve", "ann", amount="0.100000001")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from coreason_budget.exceptions import BudgetUnavailableError
+from coreason_budget.ledger.scripts import script
 from coreason_budget.models import SpendRecord
 
 from .conftest import booked, standing
@@ -137,3 +138,38 @@ def test_a_release_whose_reply_is_lost_twice_gives_the_hold_back_once(
     assert manager.flush(5)
     assert standing(driver, manager) == (100 * CENT, 0)
     assert booked() == 100 * CENT
+
+
+def test_a_charge_whose_replies_are_lost_11_times_counts_once_however_often_it_is_repeated(
+    proxy: TcpProxy, manager: BudgetManager, driver: Driver
+) -> None:
+    hold = driver(manager, "reserve", "ann", amount="2")
+    proxy.drop_replies(11, matching=script("charge").sha.encode())
+    receipts = [driver(hold, "charge", cost="0.5", charge_id="lost") for _ in range(6)]
+
+    assert [(receipt.first, receipt.counted) for receipt in receipts] == [(True, False)] * 5 + [(False, True)]
+    assert manager.flush(5)
+    for _ in range(2):
+        manager.guard.housekeeper.tick()
+    driver(hold, "release")
+    assert standing(driver, manager) == (150 * CENT, 0)
+    assert booked() == 150 * CENT
+    assert SpendRecord.objects.filter(charge_id="lost").count() == 1
+
+
+def test_a_reserve_whose_replies_are_lost_11_times_leaves_only_the_hold_that_was_granted(
+    proxy: TcpProxy, manager: BudgetManager, driver: Driver
+) -> None:
+    proxy.drop_replies(11, matching=script("reserve").sha.encode())
+    for _ in range(5):
+        with pytest.raises(BudgetUnavailableError):
+            driver(manager, "reserve", "ann", amount="2")
+    hold = driver(manager, "reserve", "ann", amount="2")
+
+    assert manager.flush(5)
+    manager.guard.housekeeper.tick()
+    assert standing(driver, manager) == (100 * CENT, 200 * CENT)
+    driver(hold, "charge", cost="2", final=True)
+    assert manager.flush(5)
+    assert standing(driver, manager) == (300 * CENT, 0)
+    assert booked() == 300 * CENT

@@ -111,3 +111,28 @@ def test_the_hold_of_a_worker_that_was_killed_is_swept(
     assert manager.flush(5)
     assert of_user(manager.status("ann")) == (spent, 0)
     assert booked() == spent
+
+
+def test_a_worker_that_is_killed_at_any_step_of_a_call_has_charged_or_not_and_holds_nothing(
+    new_server: Callable[..., RealServer],
+    use_server: Callable[[RealServer], None],
+    new_manager: Callable[..., BudgetManager],
+) -> None:
+    server = new_server()
+    use_server(server)
+    worker = start(server, "die_at_every_step", COREASON_BUDGET_EXPIRED_HOLDS="release")
+    lived: dict[str, list[str]] = json.loads(worker.communicate(timeout=60)[0])
+    manager = new_manager(timeout=2)
+    last = {moments[-1] for moments in lived.values()}
+    for step in ("query", "rebuild_begin", "rebuild_end", "reserve", "charge", "store", "ack", "release"):
+        assert {f"before {step}", f"after {step}"} <= last
+
+    time.sleep(0.5)
+    manager.guard.housekeeper.tick()
+    manager.ledger.run(manager.ledger.journal.drain())  # whose entries are old enough: nobody lives who would
+    for user, moments in lived.items():
+        spent = 500_000_000 if "after charge" in moments else 0
+        assert of_user(manager.status(user)) == (spent, 0), moments
+        assert booked(user) == spent, moments
+    (site,) = [item for item in manager.status("warm") if item.scope == "global"]
+    assert (site.spent, site.held) == (SpendRecord.objects.total_usd(), 0)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis.exceptions import ResponseError
 
-from coreason_budget.exceptions import BudgetUnavailableError
+from coreason_budget.exceptions import BudgetExceededError, BudgetUnavailableError
 from coreason_budget.models import SpendRecord
 
 from ..conftest import django_redis_alias
 from .conftest import BOUND, KEYS, account, booked, standing, within
+from .sentinel import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,13 +54,28 @@ def forbid_scripts(client: Any) -> Callable[[], None]:
     return lambda: client.execute_command("ACL", "SETUSER", "default", "+@all")
 
 
+def fail_to_save(client: Any) -> Callable[[], None]:
+    in_the_way = Path(client.config_get("dir")["dir"], client.config_get("dbfilename")["dbfilename"])
+    in_the_way.mkdir()
+    client.config_set("save", "3600 1000000")
+    client.bgsave()
+    until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
+
+    def mend() -> None:
+        in_the_way.rmdir()
+        client.bgsave()
+        until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "ok")
+
+    return mend
+
+
 def fill_memory(client: Any) -> Callable[[], None]:
     client.config_set("maxmemory-policy", "noeviction")
     client.config_set("maxmemory", "1mb")
     return lambda: client.config_set("maxmemory", "0")
 
 
-@pytest.mark.parametrize("spoil", [spoil_type, make_replica, forbid_scripts, fill_memory])
+@pytest.mark.parametrize("spoil", [spoil_type, make_replica, forbid_scripts, fill_memory, fail_to_save])
 def test_a_server_that_answers_with_an_error_is_unavailable_and_nothing_is_half_done(
     server: RealServer, new_manager: Callable[..., BudgetManager], driver: Driver, spoil: Callable[[Any], Any]
 ) -> None:
@@ -79,6 +96,25 @@ def test_a_server_that_answers_with_an_error_is_unavailable_and_nothing_is_half_
     manager.guard.housekeeper.tick()
     assert standing(driver, manager) == (1_500_000_000, 0)
     assert booked() == 1_500_000_000
+
+
+def test_a_command_that_is_forbidden_inside_of_a_script_leaves_the_right_sums(
+    server: RealServer, new_manager: Callable[..., BudgetManager], driver: Driver
+) -> None:
+    manager = new_manager(daily_user_limit_usd="2")
+    hold = driver(manager, "reserve", "ann", amount="2")
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", "-xadd")
+        with within(BOUND):
+            assert driver(hold, "charge", cost="0.5", charge_id="forbidden").counted is False
+        with pytest.raises(BudgetExceededError):  # nobody else can have what is half booked
+            driver(manager, "reserve", "ann", amount="0.000000001")
+        client.execute_command("ACL", "SETUSER", "default", "+xadd")
+
+    assert manager.flush(5)
+    manager.guard.housekeeper.tick()
+    assert standing(driver, manager) == (500_000_000, 0)
+    assert booked() == 500_000_000
 
 
 def await_busy(client: Any) -> None:

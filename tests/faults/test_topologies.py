@@ -10,7 +10,7 @@ from coreason_budget.exceptions import BudgetExceededError, BudgetUnavailableErr
 from coreason_budget.money import to_nanos
 from coreason_budget.scopes import GLOBAL, Scope, Subject
 
-from ..servers import free_port
+from .cluster import new_cluster, url_of
 from .conftest import BOUND, booked, standing, within
 from .sentinel import SERVICE, SentinelServer, is_in_step, until
 
@@ -95,33 +95,13 @@ def test_sentinels_that_do_not_answer_are_refused_in_time(
 
 @pytest.fixture(params=[1, 3], ids=["1 node", "3 nodes"])
 def cluster(request: pytest.FixtureRequest, new_server: Callable[..., RealServer]) -> list[RealServer]:
-    """A cluster of primaries that share the slots."""
-    options = {"cluster-enabled": "yes", "cluster-node-timeout": "2000"}
-    buses = [free_port() for _ in range(request.param)]
-    nodes: list[RealServer] = [new_server(options={**options, "cluster-port": str(bus)}) for bus in buses]
-    step = 16384 // len(nodes)
-    for number, node in enumerate(nodes):
-        last = 16383 if node is nodes[-1] else (number + 1) * step - 1
-        with node.client() as client:
-            client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * step, last)
-            client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-            if number:
-                client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, buses[0])
-    until(lambda: all(is_whole(node, len(nodes)) for node in nodes))
-    return nodes
-
-
-def is_whole(node: RealServer, nodes: int) -> bool:
-    with node.client() as client:
-        info = str(client.execute_command("CLUSTER", "INFO"))
-        return "cluster_state:ok" in info and len(client.execute_command("CLUSTER", "SLOTS")) == nodes
+    return new_cluster(new_server, request.param)
 
 
 def test_the_ledger_works_on_a_cluster_and_rebuilds_from_the_database(
     cluster: list[RealServer], new_manager: Callable[..., BudgetManager], driver: Driver
 ) -> None:
-    url = cluster[-1].url.replace("redis://", "redis+cluster://").removesuffix("/0")
-    manager = new_manager(redis_url=url, daily_user_limit_usd="1", timeout=1)
+    manager = new_manager(redis_url=url_of(cluster[-1]), daily_user_limit_usd="1", timeout=1)
 
     hold = driver(manager, "reserve", "ann", amount="0.6")
     with pytest.raises(BudgetExceededError):

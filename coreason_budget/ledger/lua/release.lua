@@ -28,12 +28,14 @@ if not state then
 end
 
 if state == 'open' then
+  redis.call('ZCARD', KEYS[2]) -- what is no sorted set must fail before anything is written
   if hold[3] == run then unhold(accounts, split(hold[4]), hold[2]) end
   close(KEYS[1], KEYS[2], id)
   return shown('released', hold[2])
 end
 
 if state == 'expired' and tonumber(hold[5] or 0) > 0 then
+  redis.call('XLEN', KEYS[3]) -- likewise
   local journal_id = refund(KEYS[1], accounts, windows, t, KEYS[3], id .. '~refund', hold[5], id, hold[6])
   return shown('refunded', journal_id, int(t), hold[5], hold[6])
 end

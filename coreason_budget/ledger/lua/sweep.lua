@@ -14,6 +14,8 @@ if hold[1] ~= 'open' or hold[3] ~= run then
 end
 if tonumber(hold[5]) > now then return {'due', hold[5]} end
 
+redis.call('ZCARD', KEYS[2]) -- what is of another type must fail before anything is written
+redis.call('XLEN', KEYS[3])
 local accounts = load_all(4, run, windows)
 local left = hold[2]
 if hold[6] == 'release' or tonumber(left) == 0 then

@@ -1,0 +1,38 @@
+"""The database side of the app on PostgreSQL: the tests that prove it on SQLite, and those of PostgreSQL's own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parent.parent.parent
+CONTRACT: Final = ("journal", "late", "limits", "outages", "rebuild", "refund")
+FAULTS: Final = ("databases", "housekeeping", "lost_data", "processes")
+PARTS: Final = {
+    "contract": [f"tests/contract/test_{name}.py" for name in CONTRACT],
+    "database": ["tests/test_database.py", "tests/postgres/cases.py"],
+    "faults": [*(f"tests/faults/test_{name}.py" for name in FAULTS), "-k", "not 32"],
+    "commands": ["tests/test_commands.py", "-k", "drain or reconcile"],
+}
+
+
+@pytest.mark.debian("postgres")
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("part", PARTS)
+def test_the_database_side_passes_on_postgresql(part: str) -> None:
+    plugin = ["-p", "tests.postgres.plugin", "--ds=tests.postgres.settings", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *plugin, *PARTS[part]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
+    assert " passed" in done.stdout
+    assert " skipped" not in done.stdout
