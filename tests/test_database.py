@@ -143,7 +143,6 @@ def test_an_account_can_be_opened_while_the_caller_holds_the_lock(budget):
         budget.check("ann")
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases have more than one writer")
 def test_a_transaction_that_has_read_can_write_after_a_charge(budget):
     with transaction.atomic():
         assert not User.objects.exists()  # from here on SQLite's transaction stands on what it has read
@@ -155,11 +154,10 @@ def test_a_transaction_that_has_read_can_write_after_a_charge(budget):
     assert (User.objects.count(), SpendRecord.objects.count()) == (1, 1)
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases have more than one writer")
 def test_a_charge_is_written_as_soon_as_its_transaction_is_committed(budget):
     with transaction.atomic():
         budget.charge("ann", "0.25")
-        assert not SpendRecord.objects.exists()
+        assert connection.vendor != "sqlite" or not SpendRecord.objects.exists()
     assert wait_until(SpendRecord.objects.exists)
 
 
