@@ -67,7 +67,7 @@ class Reservation:
         self._reserve = reserve
         self._hold = hold
         self._ended = False
-        self._booked: list[int] = []
+        self._booked: dict[str, int] = {}  # by charge id: who cannot be told may charge again and again
         self._receipt: Receipt | None = None
         self._stands: Callable[[], tuple[AccountStatus, ...]] = tuple
 
@@ -88,7 +88,7 @@ class Reservation:
     @property
     def cost(self) -> Decimal:
         """What its charges have booked so far, in USD; a repeated charge counts once."""
-        return to_usd(sum(self._booked))
+        return to_usd(sum(self._booked.values()))
 
     @property
     def is_charged(self) -> bool:
@@ -192,7 +192,7 @@ class Reservation:
         receipt = yield from self._manager.guard.charge(hold.deposit, spend, hold=hold, final=final)
         self._receipt, self._stands = receipt, tuple
         if receipt.first:
-            self._booked.append(spend.cost)
+            self._booked.setdefault(receipt.charge_id, spend.cost)
         elif final:  # a repeated charge answers as before and leaves this hold open
             yield from self._end()
         # A charge that could not be counted ends the hold once it is: until then others must not have the money.

@@ -94,8 +94,8 @@ class RequestBudget:
     @property
     def cost(self) -> Decimal:
         """What was charged in this request so far, in USD."""
-        bare = (receipt.cost for receipt in self._receipts if receipt.first)
-        return sum((*(frame.hold.cost for frame in self._all), *bare), Decimal(0))
+        bare = {receipt.charge_id: receipt.cost for receipt in self._receipts if receipt.first}
+        return sum((*(frame.hold.cost for frame in self._all), *bare.values()), Decimal(0))
 
     def charge(
         self,

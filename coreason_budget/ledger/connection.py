@@ -88,7 +88,7 @@ class Connections:
         return self._client
 
     async def aclient(self) -> Any:
-        """Return the client of the running event loop. See client()."""
+        """Return the client of the running event loop, which the caller bounds. See client()."""
         if (isolated := isolation.current()) is not None and isolated.server is not self:
             return await isolated.server.aclient()
         return (await self._of_loop()).client
@@ -187,15 +187,16 @@ class Connections:
 
     def _make_async_client(self) -> tuple[Any, int]:
         """Return a new client and how many commands it may send at once."""
-        retry = AsyncRetry(NoBackoff(), 0)
+        # aexecute() bounds each command. A time-out of the driver's own would send by asyncio.wait_for(), which loses
+        # cancellations before Python 3.12: who is cancelled would be let through.
+        options = self._options(AsyncRetry(NoBackoff(), 0)) | {"socket_timeout": None}
         if self._cluster is not None:
-            options = self._options(retry)
             del options["retry_on_error"]
             isolation.warn_of_shared_server(redis.Connection, redis.connection.parse_url(self._cluster))  # type: ignore[no-untyped-call]
             cluster = aioredis.RedisCluster.from_url(self._cluster, **options)
             return cluster, cluster.connection_kwargs.get("max_connections") or UNBOUNDED
         pool = self._make_pool()
-        kwargs = pool.connection_kwargs | self._options(retry)
+        kwargs = pool.connection_kwargs | options
         if isinstance(pool, SentinelConnectionPool):
             return async_sentinel_client(pool, kwargs, self._sentinel_options(pool)), pool.max_connections
         connection_class = async_twin(pool.connection_class)

@@ -13,7 +13,7 @@ from coreason_budget.models import SpendRecord
 
 from ..conftest import django_redis_alias
 from ..servers import free_port
-from .conftest import BOUND, TIMEOUT, standing, within
+from .conftest import BOUND, TIMEOUT, booked, standing, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,12 +91,18 @@ def test_a_black_hole_is_refused_in_time(
     driver(manager, "check", "ann")
     proxy.black_hole()
 
-    for operation in ("check", "status"):
+    for operation, arguments in {"check": {}, "status": {}, "reserve": {"amount": "2"}}.items():
         with within(BOUND), pytest.raises(BudgetUnavailableError):
-            driver(manager, operation, "ann")
+            driver(manager, operation, "ann", **arguments)
+    with within(BOUND):
+        assert driver(manager, "charge", "ann", "0.5").counted is False
     proxy.restore()
 
     assert driver(manager, "check", "ann") is True
+    assert manager.flush(10)
+    manager.guard.housekeeper.tick()
+    assert standing(driver, manager) == (500_000_000, 0)
+    assert booked() == 500_000_000
 
 
 def test_many_callers_of_a_frozen_server_are_all_refused_in_time(

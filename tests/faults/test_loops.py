@@ -64,9 +64,10 @@ async def cancelled_at(rule: Rule, call: Coroutine[Any, Any, Any]) -> None:
 def test_a_reserve_that_is_cancelled_half_way_leaves_no_hold(manager: BudgetManager, proxy: TcpProxy) -> None:
     async def main() -> None:
         await manager.acheck("ann")
-        rule = proxy.hold_replies(1, matching=b"EVALSHA")
-        await cancelled_at(rule, manager.areserve("ann", amount="2"))
-        assert await asyncio.to_thread(manager.flush, 5)
+        for _ in range(20):  # it has just been sent, or waits already
+            rule = proxy.hold_replies(1, matching=b"EVALSHA")
+            await cancelled_at(rule, manager.areserve("ann", amount="2"))
+            assert await asyncio.to_thread(manager.flush, 5)
         assert of_user(await manager.astatus("ann")) == (1_000_000_000, 0)  # and its reply is nobody else's
 
     asyncio.run(main())

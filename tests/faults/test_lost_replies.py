@@ -6,8 +6,12 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.test import RequestFactory
 
+from coreason_budget import service
 from coreason_budget.exceptions import BudgetUnavailableError
+from coreason_budget.http import budget_of
 from coreason_budget.ledger.scripts import script
 from coreason_budget.models import SpendRecord
 
@@ -148,6 +152,7 @@ def test_a_charge_whose_replies_are_lost_11_times_counts_once_however_often_it_i
     receipts = [driver(hold, "charge", cost="0.5", charge_id="lost") for _ in range(6)]
 
     assert [(receipt.first, receipt.counted) for receipt in receipts] == [(True, False)] * 5 + [(False, True)]
+    assert hold.cost * 2 == 1
     assert manager.flush(5)
     for _ in range(2):
         manager.guard.housekeeper.tick()
@@ -173,3 +178,20 @@ def test_a_reserve_whose_replies_are_lost_11_times_leaves_only_the_hold_that_was
     assert manager.flush(5)
     assert standing(driver, manager) == (300 * CENT, 0)
     assert booked() == 300 * CENT
+
+
+def test_a_request_that_charges_again_because_it_could_not_be_told_costs_what_was_charged(
+    proxy: TcpProxy, manager: BudgetManager, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_manager", manager)
+    request = RequestFactory().get("/")
+    request.user = AnonymousUser()
+    budget = budget_of(request)
+    proxy.drop_replies(4, matching=script("charge").sha.encode())
+
+    for _ in range(3):
+        driver(budget, "charge", cost="0.5", charge_id="again")
+
+    assert budget.cost * 2 == 1
+    assert manager.flush(5)
+    assert SpendRecord.objects.filter(charge_id="again").count() == 1

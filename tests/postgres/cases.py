@@ -10,13 +10,16 @@ import pytest
 from django.db import connection, connections, transaction
 from django.db.utils import OperationalError
 
-from coreason_budget import BudgetConfig, BudgetExceededError, BudgetManager
+from coreason_budget import BudgetConfig, BudgetExceededError, BudgetManager, BudgetUnavailableError
+from coreason_budget.ledger import isolation
 from coreason_budget.models import SpendRecord, UserLimit
 
 from ..faults.conftest import booked, standing
+from .plugin import SERVER
+from .server import PostgresServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..conftest import Backend, Driver
 
@@ -216,3 +219,45 @@ def test_the_same_records_written_by_two_at_once_are_written_once_where_all_tran
     assert manager.ledger.run(manager.ledger.journal.backlog()) == (0, 0.0)
     assert (SpendRecord.objects.count(), booked()) == (50, 500_000_000)
     assert standing(driver, budget) == (500_000_000, 0)
+
+
+# The server ends.
+
+
+@pytest.fixture
+def kept_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the ledger keep its connections as in production, where no test runs."""
+    monkeypatch.setattr(isolation, "under_test", lambda: False)
+    for name, value in {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}.items():
+        monkeypatch.setitem(connections.settings["default"], name, value)
+    connection.close()
+
+
+@pytest.mark.usefixtures("kept_connections")
+@pytest.mark.parametrize("end", [PostgresServer.kill, PostgresServer.stop], ids=["killed", "stopped"])
+def test_a_server_that_ends_and_starts_again_has_every_charge(
+    budget: BudgetManager,
+    driver: Driver,
+    backend: Backend,
+    pytestconfig: pytest.Config,
+    end: Callable[[PostgresServer], None],
+) -> None:
+    driver(budget, "charge", "ann", "0.1")
+    assert budget.flush(5)
+    server = pytestconfig.stash[SERVER]
+    end(server)
+    try:
+        with budget.deferred_writes():
+            assert driver(budget, "charge", "ann", "0.2").counted is True
+        with pytest.raises(BudgetUnavailableError, match="database cannot be used"):
+            driver(budget, "check", "bob")
+    finally:
+        connections.close_all()
+        server.start()
+
+    assert driver(budget, "check", "bob") is True
+    assert budget.flush(10)
+    forget(backend)
+    assert standing(driver, budget) == (300_000_000, 0)
+    assert booked() == 300_000_000
+    budget.ledger.database.close()
