@@ -26,13 +26,18 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def is_loading(server: RealServer) -> bool:
+def answer(server: RealServer, command: bytes) -> bytes:
+    """Send a command and return what comes back, empty if nobody answers."""
     try:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=1) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(64).startswith(b"-LOADING")
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+            connection.sendall(command + b"\r\n")
+            return connection.recv(64)
     except OSError:
-        return False
+        return b""
+
+
+def is_loading(server: RealServer) -> bool:
+    return answer(server, b"PING").startswith(b"-LOADING")
 
 
 def test_a_server_that_is_loading_is_unavailable_and_what_is_charged_meanwhile_counts(
@@ -48,21 +53,22 @@ def test_a_server_that_is_loading_is_unavailable_and_what_is_charged_meanwhile_c
     hold = driver(manager, "reserve", "ann", amount="2")
     assert manager.flush(5)
     with server.client() as client:
-        client.mset({f"cache:{number}": secrets.token_hex(60) for number in range(300)})  # nothing to compress
+        client.mset({f"cache:{number}": secrets.token_hex(60) for number in range(1500)})  # nothing to compress
     server.save()
     server.stop()
-    server.options["key-load-delay"] = "5000"  # microseconds
+    server.options["key-load-delay"] = "10000"  # microseconds: it takes until it is told to go on
     start = threading.Thread(target=server.start)
     start.start()
     until(lambda: is_loading(server))
 
     try:
-        with within(1), pytest.raises(BudgetUnavailableError, match="BusyLoadingError"):
+        with within(4), pytest.raises(BudgetUnavailableError, match="BusyLoadingError"):
             driver(manager, "reserve", "ann", amount="2")
-        with within(1):
+        with within(4):
             assert driver(hold, "charge", cost="0.5", charge_id="while loading").counted is False
         assert is_loading(server)
     finally:
+        assert answer(server, b"CONFIG SET key-load-delay 0") == b"+OK\r\n"
         start.join()
 
     assert manager.flush(5)
