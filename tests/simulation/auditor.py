@@ -271,10 +271,14 @@ class Auditor:
         """
         Whether a threshold may be told twice: it was passed by a charge that found the account unknown, and since.
 
-        That is so if the limit was edited or something was taken back before the account was opened for the charge.
+        That is so if the limit was edited or something was taken back before the account was opened for the charge; or
+        if it was opened while a charge was only in the memory of its worker, after a loss.
         """
-        taken_back = any(booked.entry.cost < 0 and subject in booked.entry.subjects for booked in self.booked.values())
-        return taken_back or self.world.limits.was_edited(subject, code)
+        lowered = any(
+            (booked.entry.cost < 0 or booked.is_endangered) and subject in booked.entry.subjects
+            for booked in self.booked.values()
+        )
+        return lowered or self.world.limits.was_edited(subject, code)
 
     def check_held(self, subject: str, account: Account) -> None:
         """Check that an account holds the sum of its live holds, in both its generations."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Cases", "Kind", "Result"]
 
 #: Of so many seeds in a row that meet the same profile one runs on a fake server, and one twice.
-KINDS: Final = 24
+KINDS: Final = 32
 
 
 class Kind(Enum):

@@ -12,6 +12,7 @@ SEEDS: Final = {
     28: "the same, with a refund between them",
     37: "times to live took the real time into account, so a replay could differ",
     84: "a charge that came again after its id was forgotten used up an expired hold twice",
+    133: "a threshold was told again after a loss that left a charge only in its worker's memory",
     165: "a charge that was executed once more after a loss owed a threshold to nobody",
     192: "two charges that found an account unknown both told a threshold, with nothing else amiss",
     202: "a threshold was told of the window after the one that the charge was booked in",

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["World"]
 
-CALLS: Final = (6, 9, 12)
+CALLS: Final = (5, 8, 11)
 #: How long after something went wrong operations may fail: until all that waits has timed out.
 TROUBLE_LASTS: Final = 90 * SECOND
 STEPS_AT_MOST: Final = 60_000
