@@ -15,9 +15,11 @@ from .exceptions import BudgetUnavailableError
 from .ledger.housekeeping import Housekeeper
 from .ledger.outcomes import Charged, Refused
 from .ledger.peek import peek
+from .ledger.rebuild import spent_with
 from .ledger.refunds import Refund, refund
 from .ledger.scripts import AccountView, Charge, Deposit, PeriodView
 from .money import to_usd
+from .periods import from_ms, window_at
 from .reporting import Reporter
 from .results import AccountStatus, Receipt
 from .scopes import Scope, Subject, subjects_of
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from .ledger.outcomes import Released
     from .ledger.redis import RedisLedger
-    from .ledger.scripts import Booking
+    from .ledger.scripts import Answer, Booking
     from .ledger.steps import Operation
     from .spends import Spend
 
@@ -210,11 +212,44 @@ class BudgetGuard:
             return booked
         try:
             opened = yield from self._ledger.status(deposit)
-        except BudgetUnavailableError:
-            return ()  # the charge is booked; only the picture after it is missing
-        net = charge.cost - charged.answer.refunded
-        thresholds = self._ledger.config.thresholds
-        return tuple(_with_passed(*views, net, thresholds) for views in zip(booked, opened, strict=True))
+            views = []
+            for subject, before, after in zip(deposit.subjects, booked, opened, strict=True):
+                views.append((yield from self._with_passed(subject, before, after, charge, charged.answer)))
+        except BudgetUnavailableError:  # the charge is booked; only a part of the picture after it is missing
+            return tuple(view if view.is_complete else replace(view, periods=()) for view in booked)
+        return tuple(views)
+
+    def _with_passed(
+        self, subject: Subject, booked: AccountView, opened: AccountView, charge: Charge, answer: Answer
+    ) -> Operation[AccountView]:
+        """
+        Return an account that was opened for a charge, with the thresholds that the charge passed.
+
+        The script could not tell them where it did not know the sum; the rebuild counts them as told. Others may have
+        charged it too before it was open: each asks what was spent when the journal came to its own charge.
+        """
+        verified = {period.period: period for period in booked.periods if period.verified}
+        thresholds, at = self._ledger.config.thresholds, from_ms(answer.at)
+        windows = {
+            period.period: window
+            for period in opened.periods
+            if period.period not in verified
+            and _passed(0, period.spent, period.limit, thresholds)
+            and (window := window_at(period.period, at, self._ledger.config.time_zone)).id == period.window
+        }
+        after = {}
+        if windows:
+            after = yield from spent_with(self._ledger, subject, charge.charge_id, answer.journal_id, windows)
+        net = charge.cost - answer.refunded
+
+        def told(period: PeriodView) -> PeriodView:
+            known, spent = verified.get(period.period), after.get(period.period)
+            if known is not None and known.crossed:  # in the window of the charge, which may have ended meanwhile
+                return known
+            crossed = () if spent is None else _passed(spent - net, spent, period.limit, thresholds)
+            return replace(period, crossed=crossed)
+
+        return replace(opened, periods=tuple(told(period) for period in opened.periods))
 
     def _standing(self, subjects: tuple[Subject, ...], released: Released) -> tuple[AccountStatus, ...]:
         views = released.accounts()
@@ -227,19 +262,7 @@ def _owner(deposit: Deposit) -> tuple[str, str]:
     return ids[Scope.USER], ids.get(Scope.PROJECT, "")
 
 
-def _with_passed(booked: AccountView, opened: AccountView, net: int, thresholds: tuple[int, ...]) -> AccountView:
-    """
-    Return an account that was opened for a charge, with the thresholds that the charge passed.
-
-    The script could not tell them where it did not know the sum; the rebuild counts them as told.
-    """
-    told = {period.period: period.crossed for period in booked.periods if period.verified}
-
-    def passed(period: PeriodView) -> tuple[int, ...]:
-        limit = period.limit or 0
-        return tuple(
-            percent for percent in thresholds if (period.spent - net) * 100 < percent * limit <= period.spent * 100
-        )
-
-    periods = (replace(period, crossed=told.get(period.period, passed(period))) for period in opened.periods)
-    return replace(opened, periods=tuple(periods))
+def _passed(before: int, after: int, limit: int | None, thresholds: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the thresholds (percent of a limit) that lie between what was spent before and after, in nano-USD."""
+    cap = limit or 0
+    return tuple(percent for percent in thresholds if before * 100 < percent * cap <= after * 100)

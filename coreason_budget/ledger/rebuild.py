@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..scopes import Subject
     from .redis import RedisLedger
 
-__all__ = ["Drift", "rebuild"]
+__all__ = ["Drift", "rebuild", "spent_with"]
 
 MERGED_AT_MOST: Final = 5_000
 REBUILD_SECONDS: Final = 30.0
@@ -74,6 +74,30 @@ def rebuild(ledger: RedisLedger, subject: Subject, mode: str, every: float) -> O
     raise BudgetUnavailableError(f"The account of {subject.label} could not be rebuilt in {REBUILD_SECONDS:g} s.")
 
 
+def spent_with(
+    ledger: RedisLedger, subject: Subject, charge_id: str, place: str, windows: Mapping[Period, Window]
+) -> Operation[dict[Period, int]]:
+    """
+    Return what a subject had spent in windows (nano-USD) once a charge had come to its place in the journal.
+
+    Nothing if that charge is not the one of its id that counts. Raise BudgetUnavailableError if Redis or the database
+    does not answer.
+    """
+    from .records import place_of
+
+    merged = yield from ledger.journal.bookings_of(subject, place, MERGED_AT_MOST)
+    if charge_id in merged and merged[charge_id].journal_id != place:
+        return {}
+
+    def work() -> dict[Period, int]:
+        if place_of(charge_id) not in {None, place}:
+            return {}
+        return _spent(subject, place, windows, merged)
+
+    sums: dict[Period, int] = yield Query(work)
+    return sums
+
+
 def _finish(
     ledger: RedisLedger, subject: Subject, nonce: str, snapshot: Snapshot
 ) -> Operation[dict[Period, int] | None]:
@@ -111,8 +135,6 @@ def _sum(
     ledger: RedisLedger, subject: Subject, snapshot: Snapshot, merged: Mapping[str, Booking]
 ) -> tuple[Mapping[Period, int | None], dict[Period, int]]:
     """Return the overrides of the database, and what was spent in each period that is wanted."""
-    from .records import total
-
     overrides = ledger.limits.overrides(subject)
     defaults = ledger.limits.defaults(subject)
     wanted = {
@@ -120,12 +142,21 @@ def _sum(
         for period in PERIODS
         if period in overrides or defaults.get(period) is not None or period in snapshot.verified
     }
-    sums = total(subject, wanted, snapshot.point, merged)
+    return overrides, _spent(subject, snapshot.point, wanted, merged)
+
+
+def _spent(
+    subject: Subject, point: str, windows: Mapping[Period, Window], merged: Mapping[str, Booking]
+) -> dict[Period, int]:
+    """Return the sums of the records up to a point of the journal, and of what the journal itself has up to there."""
+    from .records import total
+
+    sums = total(subject, windows, point, merged)
     for booking in merged.values():
-        for period, window in wanted.items():
+        for period, window in windows.items():
             if _falls_into(booking.at, window):
                 sums[period] += booking.charge.cost
-    return overrides, sums
+    return sums
 
 
 def _falls_into(at: int, window: Window) -> bool:

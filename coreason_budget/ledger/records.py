@@ -29,6 +29,7 @@ __all__ = [
     "is_kept",
     "mark_counted",
     "original",
+    "place_of",
     "store",
     "total",
     "totals",
@@ -156,6 +157,12 @@ def is_kept(booking: Booking) -> bool:
     """Tell whether a booking that was written is the one of its charge id in the database, and not an earlier one."""
     number = _number(booking)
     return _journal_ids([booking.charge.charge_id]).get(booking.charge.charge_id, number) == number
+
+
+def place_of(charge_id: str) -> str | None:
+    """Return the journal id that the record of a charge came with, empty if with none; None if there is no record."""
+    number = _journal_ids([charge_id]).get(charge_id, -1)
+    return None if number == -1 else journal_text(number) if number else ""
 
 
 def highest_journal_id() -> str:

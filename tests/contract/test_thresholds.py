@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from coreason_budget.exceptions import BudgetUnavailableError
 from coreason_budget.signals import budget_threshold_reached
+from coreason_budget.spends import spend_of
 
 from .tools import sweep
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from coreason_budget import BudgetManager
+    from coreason_budget.ledger.scripts import AccountView, Deposit
+    from coreason_budget.ledger.steps import Operation
     from tests.conftest import Driver
 
     from .tools import Clock, Make
@@ -183,3 +187,67 @@ def test_what_was_told_before_redis_lost_its_data_is_not_told_again(
 
     driver(budget, "charge", "ann", "0.1")
     assert told() == [("user", "day", 80)]
+
+
+def test_of_two_charges_that_find_an_account_unknown_one_tells(
+    driver: Driver, budget: BudgetManager, told: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = budget.ledger.status
+
+    def status_after_another_charge(deposit: Deposit) -> Operation[tuple[AccountView, ...]]:
+        monkeypatch.setattr(budget.ledger, "status", status)
+        yield from budget.guard.charge(deposit, spend_of("0.3"))
+        return (yield from status(deposit))
+
+    monkeypatch.setattr(budget.ledger, "status", status_after_another_charge)
+    driver(budget, "charge", "ann", "0.3")
+
+    assert told() == [("user", "day", 50)]
+
+
+def test_a_charge_that_comes_again_when_its_id_is_forgotten_tells_nothing_again(
+    driver: Driver, budget: BudgetManager, told: Any
+) -> None:
+    driver(budget, "charge", "ann", "0.6", charge_id="one")
+    assert told() == [("user", "day", 50)]
+    budget.flush(5)
+    budget.ledger.connections.client().flushall()
+
+    driver(budget, "charge", "ann", "0.6", charge_id="one")
+
+    assert told() == []
+
+
+def test_an_account_that_cannot_be_opened_keeps_no_other_from_telling(
+    driver: Driver, budget: BudgetManager, told: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver(budget, "check", "ann")
+
+    def unavailable(_: Deposit) -> Operation[tuple[AccountView, ...]]:
+        raise BudgetUnavailableError("The database is slow.")
+        yield
+
+    monkeypatch.setattr(budget.ledger, "status", unavailable)
+    receipt = driver(budget, "charge", "ann", "0.6", "apollo")
+
+    assert told() == [("user", "day", 50)]
+    assert [status.scope for status in receipt.status] == ["user", "global"]
+
+
+def test_a_window_that_ends_while_another_account_is_opened_is_the_one_that_is_told(
+    driver: Driver, budget: BudgetManager, clock: Clock, heard: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = heard(budget_threshold_reached)
+    driver(budget, "check", "ann")
+    status = budget.ledger.status
+
+    def status_tomorrow(deposit: Deposit) -> Operation[tuple[AccountView, ...]]:
+        clock.move(days=1)
+        return status(deposit)
+
+    monkeypatch.setattr(budget.ledger, "status", status_tomorrow)
+    driver(budget, "charge", "ann", "0.6", "apollo")
+
+    assert [(item["threshold"], item["status"].resets_at.isoformat()) for item in said] == [
+        (50, "2030-03-14T00:00:00+00:00")
+    ]

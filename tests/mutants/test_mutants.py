@@ -1,0 +1,43 @@
+"""The suite sees deliberate faults: a few are hunted here, all by ``python -m tests.mutants``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import pytest
+
+from .faults import FAULTS, Fault
+from .hunt import StaleFaultError, faulty_text, hunt
+
+#: Each is seen within a second or two, each by another promise.
+QUICK: Final = {
+    "a hold released twice",
+    "a late charge without a refund",
+    "a rebuild after a verdict",
+    "a rebuild without a watermark",
+    "a refusal that increments",
+    "no doubt",
+    "what is held does not count",
+}
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in QUICK], ids=str)
+@pytest.mark.timeout(300)
+def test_a_fault_is_caught(fault: Fault) -> None:
+    assert hunt(fault, cases=60).by.startswith("seed ")
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_every_fault_can_still_be_put_in(fault: Fault) -> None:
+    assert fault.instead in faulty_text(fault)
+
+
+def test_a_fault_whose_text_is_gone_is_an_error() -> None:
+    with pytest.raises(StaleFaultError, match="has this 0 times"):
+        faulty_text(Fault("stale", "redis.py", "a text that nobody wrote", ""))
+
+
+def test_every_fault_has_a_name_of_its_own() -> None:
+    assert Counter(fault.name for fault in FAULTS).most_common(1)[0][1] == 1
+    assert {fault.name for fault in FAULTS} >= QUICK

@@ -1,0 +1,166 @@
+"""What the server of a world must hold, in plain Python: holds, what is remembered of charges, the journal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from coreason_budget.ledger.scripts import journal_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .process import Process
+    from .tables import Row
+
+__all__ = ["Booked", "Entry", "Hold", "Memory", "Server", "Truth"]
+
+
+@dataclass(slots=True)
+class Hold:
+    """A hold; ``generations`` are those of its accounts that it counts in."""
+
+    amount: int
+    left: int
+    accounts: tuple[str, ...]
+    generations: dict[str, str]
+    run: str
+    deadline: int
+    policy: str
+    state: str = "open"
+    rest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A booking in the journal."""
+
+    charge_id: str
+    cost: int
+    subjects: tuple[str, ...]
+    at: int
+    hold_id: str
+    kind: str
+    journal_id: str
+
+    @property
+    def number(self) -> int:
+        return journal_number(self.journal_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered of a charge id."""
+
+    nonce: str
+    cost: str
+    accounts: tuple[str, ...]
+    answer: str
+
+
+@dataclass
+class Server:
+    """The data of the server."""
+
+    run: str
+    holds: dict[str, Hold] = field(default_factory=dict)
+    memory: dict[str, Memory] = field(default_factory=dict)
+    journal: dict[str, Entry] = field(default_factory=dict)
+    deadlines: set[str] = field(default_factory=set)
+    opened: set[str] = field(default_factory=set)
+    leaks: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def copy(self) -> Server:
+        """Return what an old dump of this moment brings back."""
+        return replace(
+            self,
+            holds=deepcopy(self.holds),
+            memory=dict(self.memory),
+            journal=dict(self.journal),
+            deadlines=set(self.deadlines),
+            opened=set(),
+            leaks=Counter(self.leaks),
+        )
+
+    def held(self, account: str, generation: str) -> int:
+        """Return what is held of an account in one of its generations."""
+        if not generation:
+            return 0
+        live = sum(
+            hold.left
+            for hold in self.holds.values()
+            if hold.state == "open" and hold.run == self.run and hold.generations.get(account) == generation
+        )
+        return live + self.leaks[account, generation]
+
+    def forget_hold(self, hold_id: str) -> None:
+        """Lose the record of a hold: what it holds stays held until the generation of its accounts has passed."""
+        hold = self.holds.pop(hold_id, None)
+        if hold is not None and hold.state == "open" and hold.run == self.run:
+            for account, generation in hold.generations.items():
+                self.leaks[account, generation] += hold.left
+
+
+@dataclass(slots=True)
+class Booked:
+    """
+    What became of a charge id: by whom the answer was heard, and whether the journal has lost it.
+
+    ``makers`` are the processes whose memory has it.
+    """
+
+    entry: Entry
+    times: int = 1
+    makers: list[Process] = field(default_factory=list)
+    is_endangered: bool = False
+
+
+@dataclass
+class Truth:
+    """
+    What was spent: all that the journal and the database have.
+
+    A row is ``unsettled`` for accounts that need not count it yet: it came into the database while the journal did
+    not have it, and the server has neither been told nor summed the account since. ``floating`` is what the journal
+    has lost and only the memory of a process may still have.
+    """
+
+    server: Server
+    rows: dict[str, Row] = field(default_factory=dict)
+    unsettled: dict[str, dict[str, int]] = field(default_factory=dict)
+    floating: dict[str, Entry] = field(default_factory=dict)
+
+    def parts(self, account: str, start: int, end: int) -> Iterator[tuple[int, bool]]:
+        """Yield each cost that counts in a window of an account, and whether it must."""
+        first: dict[str, Entry] = {}
+        for entry in self.server.journal.values():
+            is_first = first.setdefault(entry.charge_id, entry) is entry
+            if account in entry.subjects and start <= entry.at < end:
+                yield entry.cost, is_first
+        for charge_id, row in self.rows.items():
+            if account not in row.subjects or not start <= row.at < end:
+                continue
+            twin = first.get(charge_id)
+            if twin is None:
+                yield row.cost, account not in self.unsettled.get(charge_id, ())
+            elif twin.number != row.journal_id:
+                yield row.cost, False
+        for charge_id, entry in self.floating.items():
+            is_gone = charge_id not in first and charge_id not in self.rows
+            if is_gone and account in entry.subjects and start <= entry.at < end:
+                yield entry.cost, False
+
+    def bounds(self, account: str, start: int, end: int) -> tuple[int, int]:
+        """Return the least and the most that an account must say it has spent in a window."""
+        low = high = 0
+        for cost, is_firm in self.parts(account, start, end):
+            if is_firm:
+                low += cost
+                high += cost
+            elif cost < 0:
+                low += cost
+            else:
+                high += cost
+        return low, high

@@ -1,0 +1,142 @@
+"""
+The database of a world: a real SQLite in memory with the app's tables, in place of the configured one.
+
+All tasks share its one connection and are switched between statements, never inside a transaction; so each statement
+and each transaction happens at one instant, as it does where every thread has an autocommit connection of its own.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
+from django.db import connections
+from django.db.backends.sqlite3.base import DatabaseWrapper
+
+from coreason_budget.models import GlobalLimit, ModelPrice, ProjectLimit, SpendRecord, UserLimit
+from coreason_budget.periods import to_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["USERS", "Row", "Tables"]
+
+USERS: Final = (1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A spend record as the auditor sees it."""
+
+    charge_id: str
+    journal_id: int | None
+    cost: int
+    subjects: tuple[str, ...]
+    at: int
+    hold_id: str
+    kind: str
+
+
+class MemoryConnection(DatabaseWrapper):
+    """A connection that tells before it does something, and after it has."""
+
+    tables: Tables
+
+    def _commit(self) -> None:
+        super()._commit()  # type: ignore[misc]
+        self.tables.version += 1
+        self.tables.hook("commit")
+
+
+class Tables:
+    """
+    The tables of a world. ``version`` grows with every change of the records.
+
+    ``hook`` is told of each "statement" before it runs, which it may make wait or fail, also of those "in transaction",
+    which it may only make fail, and of each "commit" after it, which it may make fail all the same: a connection that
+    breaks before the answer.
+    """
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.limits_version = 0
+        self.hook: Callable[[str], None] = lambda _: None
+        settings = {**connections.settings["default"], "NAME": ":memory:", "OPTIONS": {}}
+        self._connection = MemoryConnection(settings, "default")
+        self._connection.tables = self
+        self._rows: tuple[int, dict[str, Row]] = (-1, {})
+
+    @contextmanager
+    def installed(self) -> Iterator[Tables]:
+        """Be the database ``default`` of this thread."""
+        configured = connections["default"]
+        connections["default"] = self._connection
+        try:
+            self._create()
+            with self._connection.execute_wrapper(self._execute):
+                yield self
+        finally:
+            connections["default"] = configured
+            self._connection.inc_thread_sharing()
+            self._connection.close()
+
+    def _create(self) -> None:
+        with self._connection.schema_editor() as editor:
+            user = get_user_model()
+            for model in (ContentType, user, UserLimit, ProjectLimit, GlobalLimit, ModelPrice, SpendRecord):
+                editor.create_model(model)
+        for pk in USERS:
+            user.objects.create(pk=pk, username=f"user-{pk}")
+
+    def empty(self) -> None:
+        """Forget all records and limits."""
+        for model in (UserLimit, ProjectLimit, GlobalLimit, SpendRecord):
+            self._ask(f"DELETE FROM {model._meta.db_table}")
+        self._connection.connection.commit()
+        self.version += 1
+        self.limits_version += 1
+
+    def rows(self) -> dict[str, Row]:
+        """Return all records by charge id, unnoticed by the hooks."""
+        if self._rows[0] != self.version:
+            found = self._ask(
+                "SELECT charge_id, journal_id, cost_nanos, user_id, project_id, at, hold_id, kind "
+                f"FROM {SpendRecord._meta.db_table}"
+            )
+            self._rows = (self.version, {values[0]: _row(*values) for values in found})
+        return self._rows[1]
+
+    def limits(self) -> list[tuple[str, str, str | None]]:
+        """Return subject, period and amount (USD, None is unlimited) of all limits, unnoticed by the hooks."""
+        return [
+            *self._ask(f"SELECT 'user:' || user_id, period, amount_usd FROM {UserLimit._meta.db_table}"),
+            *self._ask(f"SELECT 'project:' || project_id, period, amount_usd FROM {ProjectLimit._meta.db_table}"),
+            *self._ask(f"SELECT 'global:', period, amount_usd FROM {GlobalLimit._meta.db_table}"),
+        ]
+
+    def _ask(self, sql: str) -> list[Any]:
+        rows: list[Any] = self._connection.connection.execute(sql).fetchall()
+        return rows
+
+    def _execute(self, execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:  # noqa: FBT001
+        in_block = self._connection.in_atomic_block or sql == "BEGIN"
+        self.hook("in transaction" if in_block else "statement")
+        result = execute(sql, params, many, context)
+        if not sql.startswith(("SELECT", "BEGIN")):
+            self.version += 1
+            self.limits_version += "limit" in sql
+            if not in_block:
+                self.hook("commit")
+        return result
+
+
+def _row(
+    charge_id: str, journal_id: int | None, cost: int, user: str, project: str, at: str, hold_id: str, kind: str
+) -> Row:
+    instant = datetime.fromisoformat(str(at)).replace(tzinfo=UTC)
+    subjects = (f"user:{user}", *([f"project:{project}"] if project else []), "global:")
+    return Row(charge_id, journal_id, cost, subjects, to_ms(instant), hold_id, kind)

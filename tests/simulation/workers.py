@@ -1,0 +1,219 @@
+"""What the workers of a site do: they ask for money, spend it in one go or in many, forget, repeat and come late."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from coreason_budget import BudgetExceededError, BudgetUnavailableError, ChargeConflictError, HoldClosedError
+from coreason_budget.exceptions import RefundError
+from coreason_budget.ledger.database import in_request
+from coreason_budget.money import to_usd
+
+from . import limits
+from .clock import HOUR, MINUTE, SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from random import Random
+
+    from .process import Process
+    from .world import World
+
+    #: A worker's life: what it asks, and for how many ms it thinks.
+    Script = Generator["Ask | int", Any, None]
+
+__all__ = ["Accepted", "Admin", "Worker"]
+
+#: The unit of the amounts of a world, in nano-USD.
+CENT: Final = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Call an operation by its sync name and wait for it."""
+
+    target: Any
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A charge that was accepted, with the process that knows of it."""
+
+    charge_id: str
+    cost: int
+    process: Process
+
+
+class Worker:
+    """One task of a process: a request, a command or a job of a queue."""
+
+    def __init__(self, world: World, process: Process, number: int) -> None:
+        self._world = world
+        self._random: Random = world.random
+        self._process = process
+        self._number = number
+        self._budget = process.budget
+        self.name = f"{process.name}#{number}"
+
+    # driving ---------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work, on a thread."""
+        in_request.set(self._world.never_waits or self._random.random() < 0.5)
+        script, step = self._script(), None
+        try:
+            step = next(script)
+            while True:
+                if isinstance(step, int):
+                    self._world.scheduler.park(step)
+                    step = script.send(None)
+                    continue
+                try:
+                    answer = getattr(step.target, step.name)(*step.args, **step.kwargs)
+                except Exception as error:  # noqa: BLE001  # the worker knows what it expects
+                    step = script.throw(error)
+                else:
+                    step = script.send(answer)
+        except StopIteration:
+            pass
+
+    async def arun(self) -> None:
+        """Work, on an event loop. See run()."""
+        in_request.set(self._world.never_waits or self._random.random() < 0.5)
+        script, step = self._script(), None
+        try:
+            step = next(script)
+            while True:
+                if isinstance(step, int):
+                    await self._world.scheduler.apark(step)
+                    step = script.send(None)
+                    continue
+                try:
+                    answer = await getattr(step.target, f"a{step.name}")(*step.args, **step.kwargs)
+                except Exception as error:  # noqa: BLE001  # the worker knows what it expects
+                    step = script.throw(error)
+                else:
+                    step = script.send(answer)
+        except StopIteration:
+            pass
+
+    def _script(self) -> Script:
+        kinds = {"call": 10, "bare": 4, "check": 1, "status": 1, "refund": 1}
+        (kind,) = self._random.choices(list(kinds), list(kinds.values()))
+        user, project = self._random.choice(self._world.callers)
+        script = getattr(self, f"_{kind}")(user, project)
+        self._world.note(self.name, f"{kind} by {user!r}, {project!r}")
+        try:
+            yield from script
+        except BudgetExceededError as error:
+            self._world.note(self.name, f"refused: {error}")
+        except BudgetUnavailableError as error:
+            self._world.note(self.name, f"unavailable: {error}")
+            self._world.check_trouble(error)
+
+    # what it does ----------------------------------------------------------------------------------------------------
+
+    def _call(self, user: Any, project: Any) -> Script:
+        random = self._random
+        amount = self._amount()
+        ttl = random.choice([5, 20, 20, 120, 600])
+        options = {"amount": to_usd(amount), "ttl": ttl}
+        hold = yield Ask(self._budget, "reserve", (user, project), options)
+        late = random.random() < self._world.profile.late
+        for part in range(random.choice([0, 1, 1, 1, 2, 3])):
+            yield self._thinking(ttl * SECOND, late=late)
+            if random.random() < 0.2:
+                try:
+                    yield Ask(hold, "extend", (random.choice([20, 120]),))
+                except HoldClosedError:
+                    self._world.note(self.name, "extend: too late")
+            cost = random.choice([amount, amount // 2, amount // 3, amount + 7, 0, self._amount()])
+            yield from self._charge(hold, cost, f"c{self._number}.{part}", final=random.random() < 0.3)
+        yield self._thinking(ttl * SECOND, late=late)
+        (end,) = random.choices(["release", "abandon", "forget"], [8, 1, 2])
+        if end == "release":
+            yield Ask(hold, "release")
+        elif end == "abandon":
+            hold.abandon()
+
+    def _charge(
+        self, target: Any, cost: int, charge_id: str, *, final: bool = False, who: tuple[Any, ...] | None = None
+    ) -> Script:
+        """Charge, and maybe once more: at once, or hours later by a queue that delivers twice."""
+        random, profile = self._random, self._world.profile
+        if random.random() < profile.reused_ids and self._world.accepted:
+            charge_id = random.choice(self._world.accepted).charge_id
+        again = random.random() < profile.redelivered
+        for delivery in range(2 if again else 1):
+            if delivery:
+                yield random.choice([0, SECOND, MINUTE, HOUR, 7 * HOUR])
+            if who is None:
+                ask = Ask(target, "charge", (), {"cost": to_usd(cost), "charge_id": charge_id, "final": final})
+            else:
+                ask = Ask(target, "charge", (who[0], to_usd(cost), who[1], None, charge_id))
+            try:
+                receipt = yield ask
+            except ChargeConflictError:
+                self._world.note(self.name, f"conflict: {charge_id}")
+                return
+            self._world.note(self.name, f"charged {charge_id}: first {receipt.first}, counted {receipt.counted}")
+            if receipt.first:
+                self._world.accepted.append(Accepted(charge_id, cost, self._process))
+
+    def _bare(self, user: Any, project: Any) -> Script:
+        yield self._thinking(SECOND, late=False)
+        yield from self._charge(self._budget, self._amount(), f"b{self._number}", who=(user, project))
+
+    def _check(self, user: Any, project: Any) -> Script:
+        amount = self._random.choice([0, self._amount()])
+        yield Ask(self._budget, "check", (user, project, to_usd(amount)))
+
+    def _status(self, user: Any, project: Any) -> Script:
+        yield Ask(self._budget, "status", (user, project))
+
+    def _refund(self, _user: Any, _project: Any) -> Script:
+        if not self._world.tables.rows() or not hasattr(self._budget, "refund"):
+            return
+        charge_id = self._random.choice(sorted(self._world.tables.rows()))
+        amount = self._random.choice([None, to_usd(self._amount())])
+        try:
+            yield Ask(self._budget, "refund", (charge_id, amount))
+        except RefundError as error:
+            self._world.note(self.name, f"not refunded: {error}")
+
+    def _amount(self) -> int:
+        return self._random.randrange(1, 40) * CENT + self._random.randrange(CENT)
+
+    def _thinking(self, ttl: int, *, late: bool) -> int:
+        if late:
+            return ttl + self._random.choice([1, 100, 40 * SECOND, HOUR])
+        return self._random.choice([0, 50, 800, 3 * SECOND, ttl // 2])
+
+
+class Admin:
+    """Somebody who changes limits; the receivers push them, if they get that far."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world = world
+        self.name = f"{process.name}#admin"
+
+    def run(self) -> None:
+        """Change one limit."""
+        random = self._world.random
+        subject, period = random.choice(self._world.subjects), random.choice(["day", "day", "week", "month"])
+        if subject.startswith("user:") and not subject.removeprefix("user:").isdecimal():
+            return
+        what = random.choice(["block", "limit", "limit", "unlimited", "delete"])
+        nanos = {"block": 0, "unlimited": None}.get(what, random.randrange(20, 300) * CENT)
+        self._world.note(self.name, f"{what} {subject} {period} {nanos}")
+        try:
+            if what == "delete":
+                limits.delete(subject, period)
+            else:
+                limits.save(subject, period, nanos)
+        except limits.DatabaseError as error:
+            self._world.note(self.name, f"failed: {error}")
