@@ -1,4 +1,4 @@
-"""Hunts for deliberate faults, all or those named: ``python -m tests.mutants [name ...]``. Fails if one is not caught."""
+"""Hunts for deliberate faults, all or those that are named: ``python -m tests.mutants [name ...]``. Fails if one lives."""
 
 from __future__ import annotations
 
