@@ -1,19 +1,19 @@
-"""Settings of the benchmarks: SQLite in a file and the embedded server, both in a folder that goes with the run."""
+"""Settings of the benchmarks: a server and a database that go with the run."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-FOLDER = Path(os.environ["COREASON_BENCHMARK_FOLDER"])
-
 SECRET_KEY = "only for benchmarks"  # noqa: S105 - there is nothing to protect
 USE_TZ = True
+ROOT_URLCONF = "benchmarks.site"
+ALLOWED_HOSTS = ["testserver"]
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "coreason_budget"]
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": FOLDER / "benchmark.sqlite3",
+        "NAME": Path(os.environ["COREASON_BENCHMARK_FOLDER"]) / "benchmark.sqlite3",
         "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;", "timeout": 20},
     }
 }
