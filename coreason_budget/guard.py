@@ -216,7 +216,7 @@ class BudgetGuard:
             for subject, before, after in zip(deposit.subjects, booked, opened, strict=True):
                 views.append((yield from self._with_passed(subject, before, after, charge, charged.answer)))
         except BudgetUnavailableError:  # the charge is booked; only a part of the picture after it is missing
-            return tuple(view if view.is_complete else replace(view, periods=()) for view in booked)
+            return tuple(_known(view) for view in booked)
         return tuple(views)
 
     def _with_passed(
@@ -260,6 +260,11 @@ def _owner(deposit: Deposit) -> tuple[str, str]:
     """Return the user's and the project's id (empty if there is no project)."""
     ids = {subject.scope: subject.id for subject in deposit.subjects}
     return ids[Scope.USER], ids.get(Scope.PROJECT, "")
+
+
+def _known(view: AccountView) -> AccountView:
+    """Return an account with those of its periods that Redis knows for sure."""
+    return replace(view, periods=tuple(period for period in view.periods if view.open and period.verified))
 
 
 def _passed(before: int, after: int, limit: int | None, thresholds: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Hunts for deliberate faults, all or those that are named: ``python -m tests.mutants [name ...]``."""
+"""Hunts for deliberate faults, all or those named: ``python -m tests.mutants [name ...]``. All must be caught."""
 
 from __future__ import annotations
 

@@ -10,12 +10,17 @@ __all__ = ["FAULTS", "Fault"]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """In a file of ``coreason_budget/ledger`` one text, which is there once, is replaced by another."""
+    """In a file of ``coreason_budget/ledger`` one text, which is there once, is replaced by another.
+
+    It is looked for in cases from the seed ``first`` on, in ``every`` so manieth.
+    """
 
     name: str
     file: str
     text: str
     instead: str
+    first: int = 100
+    every: int = 1
 
     def __str__(self) -> str:
         return self.name
@@ -26,6 +31,9 @@ RESERVE: Final = "lua/reserve.lua"
 CHARGE: Final = "lua/charge.lua"
 BEGIN: Final = "lua/rebuild_begin.lua"
 END: Final = "lua/rebuild_end.lua"
+
+#: Seeds of cases in which limits are edited much.
+LIMITS: Final = (6, 16)
 
 FAULTS: Final = (
     Fault("no generation guard", PRELUDE, "      if a.g == generations[i] then", "      if true then"),
@@ -61,8 +69,9 @@ FAULTS: Final = (
           "if not final and tonumber(cost) < tonumber(freed) then freed = cost end", ""),
     Fault("a threshold told by every charge", CHARGE, "redis.call('HSET', a.key, p.k, crossed[#crossed])", ""),
     Fault("limits of any version", "lua/limits.lua",
-          "if redis.call('HGET', key, 'lv') ~= ARGV[2] then return {'superseded'} end", ""),
-    Fault("limits that a rebuild brings back", END, "if a.lv == ARGV[6] then set_limits", "if true then set_limits"),
+          "if redis.call('HGET', key, 'lv') ~= ARGV[2] then return {'superseded'} end", "", *LIMITS),
+    Fault("limits that a rebuild brings back", END,
+          "if a.lv == ARGV[6] then set_limits", "if true then set_limits", *LIMITS),
     Fault("an expired hold that is still held", "lua/sweep.lua", "unhold(accounts, split(hold[4]), left)\nfor", "for"),
     Fault("a hold swept early", "lua/sweep.lua", "> now then return {'due'", "> now + 60000 then return {'due'"),
     Fault("an extended hold in the old generation", "lua/extend.lua", "a.g ~= generations[i] then", "false then"),

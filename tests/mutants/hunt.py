@@ -22,7 +22,6 @@ LEDGER: Final = Path("coreason_budget", "ledger")
 #: Any of these may be beside the package where modules are run, so that the copy is what they import.
 BESIDE: Final = ("tests", "example_project", "pyproject.toml")
 CASES: Final = 400
-FIRST: Final = 100
 
 
 class StaleFaultError(Exception):
@@ -48,7 +47,7 @@ def hunt(fault: Fault, cases: int = CASES) -> Catch:
         for beside in BESIDE:
             (home / beside).symlink_to(ROOT / beside)
         (home / LEDGER / fault.file).write_text(faulty_text(fault), "utf-8")
-        return Catch(_simulate(home, cases), monotonic() - started)
+        return Catch(_simulate(home, fault, cases), monotonic() - started)
 
 
 def faulty_text(fault: Fault) -> str:
@@ -59,8 +58,18 @@ def faulty_text(fault: Fault) -> str:
     return text.replace(fault.text, fault.instead)
 
 
-def _simulate(home: Path, cases: int) -> str:
-    arguments = ["--jobs", "1", "--first", str(FIRST), "--cases", str(cases), "--stop"]
+def _simulate(home: Path, fault: Fault, cases: int) -> str:
+    arguments = [
+        "--jobs",
+        "1",
+        "--first",
+        str(fault.first),
+        "--every",
+        str(fault.every),
+        "--cases",
+        str(cases),
+        "--stop",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "tests.simulation", *arguments],
         cwd=home,

@@ -64,7 +64,7 @@ PROFILES: Final = (
     Profile("late", late=0.6, redelivered=0.2, jumps=0.002),
     Profile("redelivered", **NET, redelivered=0.5, reused_ids=0.1, lost_charges=0.003, kills=0.002, jumps=0.003),
     Profile("midnight", **NET, at_midnight=1.0, late=0.3, flushes=0.003, jumps=0.004, clock_steps=0.002),
-    Profile("limits", **NET, edits=0.02, flushes=0.001, failing=0.01, jumps=0.004),
+    Profile("limits", **NET | {"late_requests": 0.06}, edits=0.04, flushes=0.001, failing=0.01, jumps=0.004),
     Profile("flush", **NET, flushes=0.006, kills=0.001),
     Profile("lost keys", **NET, lost_accounts=0.004, lost_holds=0.002, lost_charges=0.002, lost_deadlines=0.001,
             lost_journals=0.002, late=0.1),

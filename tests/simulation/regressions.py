@@ -21,4 +21,5 @@ SEEDS: Final = {
     330: "the server's clock was behind its journal, and the case ended too early",
     383: "a charge that came again after a restart with old data told a threshold again",
     408: "a charge that was executed once more after its id was lost owed a threshold to nobody",
+    1366: "a threshold was not told because another period of the account had no sum yet",
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from coreason_budget import BudgetExceededError, BudgetUnavailableError, ChargeConflictError, HoldClosedError
 from coreason_budget.exceptions import RefundError
 from coreason_budget.ledger.database import in_request
-from coreason_budget.money import to_usd
+from coreason_budget.money import to_nanos, to_usd
 
 from . import limits
 from .clock import HOUR, MINUTE, SECOND
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .world import World
 
     #: A worker's life: what it asks, and for how many ms it thinks.
-    Script = Generator["Ask | int", Any, None]
+    Script = Generator["Ask | int", Any, Any]
 
 __all__ = ["Accepted", "Admin", "Worker"]
 
@@ -120,6 +120,8 @@ class Worker:
     def _call(self, user: Any, project: Any) -> Script:
         random = self._random
         amount = self._amount()
+        if random.random() < 0.15:
+            amount = (yield from self._remaining(user, project)) or amount
         ttl = random.choice([5, 20, 20, 120, 600])
         options = {"amount": to_usd(amount), "ttl": ttl}
         hold = yield Ask(self._budget, "reserve", (user, project), options)
@@ -139,6 +141,12 @@ class Worker:
             yield Ask(hold, "release")
         elif end == "abandon":
             hold.abandon()
+
+    def _remaining(self, user: Any, project: Any) -> Script:
+        """Return all that is left, or a nano-dollar more."""
+        accounts = yield Ask(self._budget, "status", (user, project))
+        left = min(to_nanos(account.remaining) for account in accounts if account.remaining is not None)
+        return left + self._random.choice([0, 1]) if left else 0
 
     def _charge(
         self, target: Any, cost: int, charge_id: str, *, final: bool = False, who: tuple[Any, ...] | None = None
