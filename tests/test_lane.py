@@ -201,26 +201,6 @@ def test_a_flush_does_at_once_what_was_meant_for_later(spy):
     assert "later" in spy.seen
 
 
-def test_what_is_to_be_done_soon_is_done_once_and_not_after_what_comes_sooner(spy):
-    spy.lane.submit_later(spy.note("later"), 1000)
-    spy.lane.submit_soon(spy.note("soon"), 500)
-    spy.lane.submit_soon(spy.note("again"), 900)
-    assert spy.lane.flush(10)
-    assert [what for what in spy.seen if what in {"later", "soon", "again"}] == ["soon"]
-
-
-def test_soon_comes_of_itself():
-    spy = Spy(idle_seconds=0.001)
-    done = threading.Event()
-    spy.lane.submit_soon(done.set, 0.01)
-    assert done.wait(10)
-    assert spy.lane.stop(10)
-    spy.lane.submit_soon(spy.note("after the stop"), 1000)
-    assert spy.lane.flush(10)
-    assert "after the stop" in spy.seen
-    assert spy.lane.stop(10)
-
-
 def test_a_lane_that_is_stopping_takes_nothing_for_later(spy, gate):
     def fail():
         gate()

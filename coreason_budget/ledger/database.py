@@ -41,7 +41,6 @@ WRITES: Final = 10_000
 QUERIES: Final = 10_000
 FLUSH_AT_EXIT_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 3.0
-GATHER_SECONDS: Final = 0.02
 QUIET_SECONDS: Final = 10.0
 HELD_BACK_SECONDS: Final = 30.0
 
@@ -133,18 +132,16 @@ class Database:
             self._reported(lambda: self.call(work))
         elif self._is_in_transaction_of_sqlite():
             self._hold_back(work)
-        elif self._should_wait():
+        else:
             future = self._post(lambda: self._reported(work, again=work))
-            if future is not None:
+            if future is not None and self._should_wait():
                 with suppress(FutureTimeoutError, BudgetUnavailableError):  # it stays queued, or is done with the next
                     future.result(self._timeout)
-        else:
-            self._write_soon(work)
 
     async def awrite(self, work: Callable[[], Any]) -> None:
         """Do work later, in order. See write()."""
         if not self._may_be_inline():
-            self._write_soon(work)
+            self._post(lambda: self._reported(work, again=work))
             return
         try:
             await self.acall(work)
@@ -215,8 +212,13 @@ class Database:
 
     def _hold_back(self, work: Callable[[], Any]) -> None:
         """Have work done once the caller's transaction is committed, or after a while if it never is."""
-        transaction.on_commit(lambda: self._write_soon(work), using=self.alias, robust=True)
-        self._write_soon(work, HELD_BACK_SECONDS)
+
+        def write() -> None:
+            self._reported(work, again=work)
+
+        transaction.on_commit(lambda: self._post(write), using=self.alias, robust=True)
+        with suppress(LaneFullError):
+            self._writes.submit_later(write, HELD_BACK_SECONDS)
 
     # waiting and errors ----------------------------------------------------------------------------------------------
 
@@ -232,13 +234,6 @@ class Database:
         except LaneFullError as error:
             self._report(error)
             return None
-
-    def _write_soon(self, work: Callable[[], Any], seconds: float = GATHER_SECONDS) -> None:
-        """Have work done with that of the charges that come meanwhile: a row of many costs a tenth of a single one."""
-        try:
-            self._writes.submit_soon(lambda: self._reported(work, again=work), seconds)
-        except LaneFullError as error:
-            self._report(error)
 
     def _wait(self, future: Future[T]) -> T:
         try:

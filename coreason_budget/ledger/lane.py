@@ -87,19 +87,6 @@ class Lane:
                 self._later = (monotonic() + seconds, work)
                 self._changed.notify_all()
 
-    def submit_soon(self, work: Callable[[], Any], seconds: float) -> None:
-        """
-        Do work within that time; if something is to be done sooner already, that takes its place.
-
-        Raise LaneFullError if no thread can be started.
-        """
-        due = monotonic() + seconds
-        with self._changed:
-            if self._later is None or due < self._later[0]:
-                self._ensure_thread()
-                self._later = (due, work)
-                self._changed.notify_all()
-
     @property
     def waiting(self) -> int:
         """How many jobs are queued or being worked on."""
