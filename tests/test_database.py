@@ -292,6 +292,7 @@ def test_work_of_the_ledgers_own_threads_does_not_wait_for_itself(budget):
 def test_nothing_is_lost_when_the_queue_is_full(budget, production, gate, monkeypatch):
     budget.check("ann")
     database = budget.ledger.database
+    assert database.flush(10)
     monkeypatch.setattr(database._writes, "_size", 1)
     database.post(gate)
     assert gate.entered.wait(10)

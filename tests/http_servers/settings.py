@@ -22,7 +22,7 @@ COREASON_BUDGET = {
     "DAILY_USER_LIMIT_USD": "1.00",
     "LOG_PATH": "",
     "REDIS_URL": os.environ["SITE_REDIS_URL"],
-    "TIMEOUT": 0.5,
+    "TIMEOUT": 2.0,
     "USER_ID": "tests.http_servers.views.user_of",
 }
 LOGGING = {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .conftest import Served
 
-TIMEOUT: Final = 0.5  # as in the settings of the site
+TIMEOUT: Final = 2.0  # as in the settings of the site
 BOUND: Final = 2 * TIMEOUT + 0.1 + 0.5  # seconds: the promise, and what a loaded machine and HTTP add
 SOON: Final = 20.0
 
