@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
 from typing import Final
 
-__all__ = ["MAX_USD", "NANOS_PER_USD", "Amount", "to_nanos", "to_usd"]
+__all__ = ["MAX_USD", "NANOS_PER_USD", "Amount", "plain_text", "to_nanos", "to_usd"]
 
 NANOS_PER_USD: Final = 1_000_000_000
 MAX_USD: Final = Decimal(1_000_000_000)
@@ -61,13 +61,18 @@ def _decimal(value: Amount, name: str) -> Decimal:
         return value
     if isinstance(value, int) and abs(value) > MAX_USD:
         raise ValueError(f"{name} must be at most {MAX_USD:,} USD, got an integer of {value.bit_length()} bits.")
-    text = repr(float(value)) if isinstance(value, float) else str(value)
+    text = plain_text(value)
     if "_" in text:
         raise ValueError(f"{name} must be an amount of USD such as '0.05', not {_short(value)}.")
     try:
         return Decimal(text)
     except InvalidOperation:
         raise ValueError(f"{name} must be an amount of USD such as '0.05', not {_short(value)}.") from None
+
+
+def plain_text(value: str | float) -> str:
+    """Return a value as it is written; a float as the shortest decimal that means it, whatever its subclass shows."""
+    return repr(float(value)) if isinstance(value, float) else str(value)
 
 
 def _short(value: object) -> str:

@@ -202,7 +202,7 @@ class Reservation:
     def _priced(self, response: object, options: Mapping[str, Any], *, final: bool) -> Operation[Spend]:
         try:
             spend: Spend = yield Twin(self._manager, "priced", (response,), options)
-        except Exception:
+        except Exception:  # what was passed has no price: the caller is told, and nothing is booked
             raise
         except BaseException:  # the event loop ends meanwhile, but the money is spent: another thread books it
             self._manager.ledger.database.post(partial(self.charge, response, final=final, **options))

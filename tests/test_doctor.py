@@ -18,6 +18,7 @@ from coreason_budget.management.server import Server
 from coreason_budget.models import SpendRecord
 
 from .conftest import django_redis_alias
+from .waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,10 +129,7 @@ def test_a_cluster_is_asked_at_the_node_of_the_budget(new_server: NewServer, set
     server = new_server(options={"cluster-enabled": "yes"})
     with server.client() as client:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        deadline = time.monotonic() + 20
-        while "cluster_state:ok" not in str(client.execute_command("CLUSTER", "INFO", NEVER_DECODE=True)):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: "cluster_state:ok" in str(client.execute_command("CLUSTER", "INFO", NEVER_DECODE=True)), 20)
     settings.COREASON_BUDGET = {"LOG_PATH": "", "REDIS_URL": server.url.replace("redis://", "redis+cluster://")}
     service.charge("ann", "0.1")
     out = StringIO()

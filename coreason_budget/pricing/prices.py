@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation, localcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from ..exceptions import BudgetConfigurationError
-from ..money import MAX_USD
+from ..money import MAX_USD, plain_text
 
 if TYPE_CHECKING:
     from .usage import TokenUsage
@@ -122,7 +122,7 @@ def _price(value: object, where: str) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, (Decimal, str, int, float)):
         raise BudgetConfigurationError(f"{where} is {value!r:.80}; {remedy}.")
     try:
-        price = Decimal(repr(float(value)) if isinstance(value, float) else value)
+        price = value if isinstance(value, Decimal) else Decimal(plain_text(value))
     except InvalidOperation:
         raise BudgetConfigurationError(f"{where} is {value!r:.80}; {remedy}.") from None
     if not price.is_finite() or not 0 <= price <= MAX_USD or "_" in str(value):

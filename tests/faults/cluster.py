@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ..servers import free_port
-from .sentinel import is_in_step, until
+from ..waiting import until
+from .sentinel import is_in_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable

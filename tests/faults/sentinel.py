@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Self
 
 from ..servers import RealServer
+from ..waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,12 +66,3 @@ def role(server: RealServer) -> str:
     """Return whether a server is a master or a slave."""
     with server.client() as client:
         return str(client.info("replication")["role"])
-
-
-def until(condition: Any, seconds: float = 15) -> None:
-    """Wait for a condition. Raise TimeoutError if it does not come about."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{condition} did not come about in {seconds} s.")
-        time.sleep(0.02)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ..waiting import until
 from .conftest import booked, of_user
-from .sentinel import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,9 +11,10 @@ import pytest
 
 from coreason_budget.exceptions import BudgetExceededError, BudgetUnavailableError
 
+from ..waiting import until
 from .cluster import new_cluster, new_replica, owner, url_of
 from .conftest import KEYS, booked, of_user
-from .sentinel import role, until
+from .sentinel import role
 
 if TYPE_CHECKING:
     from collections.abc import Callable

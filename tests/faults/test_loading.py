@@ -12,8 +12,8 @@ import pytest
 from coreason_budget.exceptions import BudgetUnavailableError
 from coreason_budget.models import SpendRecord
 
+from ..waiting import until
 from .conftest import booked, standing, within
-from .sentinel import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,8 @@ from coreason_budget.exceptions import BudgetExceededError, BudgetUnavailableErr
 from coreason_budget.models import SpendRecord
 
 from ..conftest import django_redis_alias
+from ..waiting import until
 from .conftest import BOUND, KEYS, account, booked, standing, within
-from .sentinel import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,8 +8,9 @@ import pytest
 
 from coreason_budget.exceptions import BudgetExceededError
 
+from ..waiting import until
 from .conftest import account, booked, standing
-from .sentinel import is_in_step, until
+from .sentinel import is_in_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable

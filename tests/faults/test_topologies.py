@@ -10,9 +10,10 @@ from coreason_budget.exceptions import BudgetExceededError, BudgetUnavailableErr
 from coreason_budget.money import to_nanos
 from coreason_budget.scopes import GLOBAL, Scope, Subject
 
+from ..waiting import until
 from .cluster import new_cluster, url_of
 from .conftest import BOUND, booked, standing, within
-from .sentinel import SERVICE, SentinelServer, is_in_step, until
+from .sentinel import SERVICE, SentinelServer, is_in_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ OF_SQLITE: Final = "other databases have"  # as the tests say that are skipped b
 PARTS: Final = {
     # Refunds go to the database by the steps of the others: one driver tells whether PostgreSQL takes them.
     "contract": [*(f"tests/contract/test_{name}.py" for name in CONTRACT), "-k", "not (refund and async)"],
-    "database": ["tests/test_database.py", "tests/postgres/cases.py"],
+    "database": ["tests/database", "tests/postgres/cases.py"],
     "faults": [*(f"tests/faults/test_{name}.py" for name in FAULTS), "-k", "not 32"],
     "commands": ["tests/test_commands.py", "-k", "drain or reconcile"],
 }
