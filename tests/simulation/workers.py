@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from coreason_budget import BudgetExceededError, BudgetUnavailableError, ChargeConflictError, HoldClosedError
 from coreason_budget.exceptions import RefundError
+from coreason_budget.ledger import steps
 from coreason_budget.ledger.database import in_request
+from coreason_budget.ledger.steps import Twin
 from coreason_budget.money import to_nanos, to_usd
 
 from . import limits
 from .clock import HOUR, MINUTE, SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from random import Random
 
-    from .process import Process
-    from .world import World
+    from coreason_budget.ledger.steps import Operation
 
-    #: A worker's life: what it asks, and for how many ms it thinks.
-    Script = Generator["Ask | int", Any, Any]
+    from .process import Process
+    from .scheduler import Scheduler
+    from .world import World
 
 __all__ = ["Accepted", "Admin", "Worker"]
 
@@ -30,13 +31,19 @@ CENT: Final = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Call an operation by its sync name and wait for it."""
+class Think:
+    """A wait of a worker, in the time of the world."""
 
-    target: Any
-    name: str
-    args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = field(default_factory=dict)
+    scheduler: Scheduler
+    ms: int
+
+    def perform(self, context: object) -> None:
+        """Wait."""
+        self.scheduler.park(self.ms)
+
+    async def aperform(self, context: object) -> None:
+        """Wait. See perform()."""
+        await self.scheduler.apark(self.ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,45 +70,14 @@ class Worker:
 
     def run(self) -> None:
         """Work, on a thread."""
-        in_request.set(self._world.never_waits or self._random.random() < 0.5)
-        script, step = self._script(), None
-        try:
-            step = next(script)
-            while True:
-                if isinstance(step, int):
-                    self._world.scheduler.park(step)
-                    step = script.send(None)
-                    continue
-                try:
-                    answer = getattr(step.target, step.name)(*step.args, **step.kwargs)
-                except Exception as error:  # noqa: BLE001  # the worker knows what it expects
-                    step = script.throw(error)
-                else:
-                    step = script.send(answer)
-        except StopIteration:
-            pass
+        steps.run(self._script(), self._process.budget.ledger)
 
     async def arun(self) -> None:
         """Work, on an event loop. See run()."""
-        in_request.set(self._world.never_waits or self._random.random() < 0.5)
-        script, step = self._script(), None
-        try:
-            step = next(script)
-            while True:
-                if isinstance(step, int):
-                    await self._world.scheduler.apark(step)
-                    step = script.send(None)
-                    continue
-                try:
-                    answer = await getattr(step.target, f"a{step.name}")(*step.args, **step.kwargs)
-                except Exception as error:  # noqa: BLE001  # the worker knows what it expects
-                    step = script.throw(error)
-                else:
-                    step = script.send(answer)
-        except StopIteration:
-            pass
+        await steps.arun(self._script(), self._process.budget.ledger)
 
-    def _script(self) -> Script:
+    def _script(self) -> Operation[None]:
+        in_request.set(self._world.never_waits or self._random.random() < 0.5)
         kinds = {"call": 10, "bare": 4, "check": 1, "status": 1, "refund": 1}
         (kind,) = self._random.choices(list(kinds), list(kinds.values()))
         user, project = self._random.choice(self._world.callers)
@@ -117,20 +93,20 @@ class Worker:
 
     # what it does ----------------------------------------------------------------------------------------------------
 
-    def _call(self, user: Any, project: Any) -> Script:
+    def _call(self, user: Any, project: Any) -> Operation[Any]:
         random = self._random
         amount = self._amount()
         if random.random() < 0.15:
             amount = (yield from self._remaining(user, project)) or amount
         ttl = random.choice([5, 20, 20, 120, 600])
         options = {"amount": to_usd(amount), "ttl": ttl}
-        hold = yield Ask(self._budget, "reserve", (user, project), options)
+        hold = yield Twin(self._budget, "reserve", (user, project), options)
         late = random.random() < self._world.profile.late
         for part in range(random.choice([0, 1, 1, 1, 2, 3])):
             yield self._thinking(ttl * SECOND, late=late)
             if random.random() < 0.2:
                 try:
-                    yield Ask(hold, "extend", (random.choice([20, 120]),))
+                    yield Twin(hold, "extend", (random.choice([20, 120]),))
                 except HoldClosedError:
                     self._world.note(self.name, "extend: too late")
             cost = random.choice([amount, amount // 2, amount // 3, amount + 7, 0, self._amount()])
@@ -138,19 +114,19 @@ class Worker:
         yield self._thinking(ttl * SECOND, late=late)
         (end,) = random.choices(["release", "abandon", "forget"], [8, 1, 2])
         if end == "release":
-            yield Ask(hold, "release")
+            yield Twin(hold, "release")
         elif end == "abandon":
             hold.abandon()
 
-    def _remaining(self, user: Any, project: Any) -> Script:
+    def _remaining(self, user: Any, project: Any) -> Operation[Any]:
         """Return all that is left, or a nano-dollar more."""
-        accounts = yield Ask(self._budget, "status", (user, project))
+        accounts = yield Twin(self._budget, "status", (user, project))
         left = min(to_nanos(account.remaining) for account in accounts if account.remaining is not None)
         return left + self._random.choice([0, 1]) if left else 0
 
     def _charge(
         self, target: Any, cost: int, charge_id: str, *, final: bool = False, who: tuple[Any, ...] | None = None
-    ) -> Script:
+    ) -> Operation[Any]:
         """Charge, and maybe once more: at once, or hours later by a queue that delivers twice."""
         random, profile = self._random, self._world.profile
         if random.random() < profile.reused_ids and self._world.accepted:
@@ -158,13 +134,13 @@ class Worker:
         again = random.random() < profile.redelivered
         for delivery in range(2 if again else 1):
             if delivery:
-                yield random.choice([0, SECOND, MINUTE, HOUR, 7 * HOUR])
+                yield self._think(random.choice([0, SECOND, MINUTE, HOUR, 7 * HOUR]))
             if who is None:
-                ask = Ask(target, "charge", (), {"cost": to_usd(cost), "charge_id": charge_id, "final": final})
+                charge = Twin(target, "charge", (), {"cost": to_usd(cost), "charge_id": charge_id, "final": final})
             else:
-                ask = Ask(target, "charge", (who[0], to_usd(cost), who[1], None, charge_id))
+                charge = Twin(target, "charge", (who[0], to_usd(cost), who[1], None, charge_id))
             try:
-                receipt = yield ask
+                receipt = yield charge
             except ChargeConflictError:
                 self._world.note(self.name, f"conflict: {charge_id}")
                 return
@@ -172,34 +148,37 @@ class Worker:
             if receipt.first:
                 self._world.accepted.append(Accepted(charge_id, cost, self._process))
 
-    def _bare(self, user: Any, project: Any) -> Script:
+    def _bare(self, user: Any, project: Any) -> Operation[Any]:
         yield self._thinking(SECOND, late=False)
         yield from self._charge(self._budget, self._amount(), f"b{self._number}", who=(user, project))
 
-    def _check(self, user: Any, project: Any) -> Script:
+    def _check(self, user: Any, project: Any) -> Operation[Any]:
         amount = self._random.choice([0, self._amount()])
-        yield Ask(self._budget, "check", (user, project, to_usd(amount)))
+        yield Twin(self._budget, "check", (user, project, to_usd(amount)))
 
-    def _status(self, user: Any, project: Any) -> Script:
-        yield Ask(self._budget, "status", (user, project))
+    def _status(self, user: Any, project: Any) -> Operation[Any]:
+        yield Twin(self._budget, "status", (user, project))
 
-    def _refund(self, _user: Any, _project: Any) -> Script:
+    def _refund(self, _user: Any, _project: Any) -> Operation[Any]:
         if not self._world.tables.rows() or not hasattr(self._budget, "refund"):
             return
         charge_id = self._random.choice(sorted(self._world.tables.rows()))
         amount = self._random.choice([None, to_usd(self._amount())])
         try:
-            yield Ask(self._budget, "refund", (charge_id, amount))
+            yield Twin(self._budget, "refund", (charge_id, amount))
         except RefundError as error:
             self._world.note(self.name, f"not refunded: {error}")
 
     def _amount(self) -> int:
         return self._random.randrange(1, 40) * CENT + self._random.randrange(CENT)
 
-    def _thinking(self, ttl: int, *, late: bool) -> int:
+    def _thinking(self, ttl: int, *, late: bool) -> Think:
         if late:
-            return ttl + self._random.choice([1, 100, 40 * SECOND, HOUR])
-        return self._random.choice([0, 50, 800, 3 * SECOND, ttl // 2])
+            return self._think(ttl + self._random.choice([1, 100, 40 * SECOND, HOUR]))
+        return self._think(self._random.choice([0, 50, 800, 3 * SECOND, ttl // 2]))
+
+    def _think(self, ms: int) -> Think:
+        return Think(self._world.scheduler, ms)
 
 
 class Admin:
