@@ -41,9 +41,10 @@ def test_traffic_goes_on_and_nothing_is_lost(
     failing, answers, timeout = FAULTS[fault]
     server = new_server()
     use_server(server)
+    opener = new_manager(daily_user_limit_usd="2")
+    assert driver(opener, "charge", "ann", "0.5").counted is True
+    assert opener.flush(5)
     manager = new_manager(daily_user_limit_usd="2", database_timeout=timeout, database_work="thread")
-    driver(manager, "charge", "ann", "0.5")
-    assert manager.flush(5)
 
     with failing(), manager.deferred_writes():
         with within(BOUND):
@@ -83,9 +84,10 @@ def test_accounts_that_are_lost_meanwhile_are_not_let_through_unless_they_can_be
     failing, answers, timeout = FAULTS[fault]
     server = new_server()
     use_server(server)
+    opener = new_manager(daily_user_limit_usd="2")
+    assert driver(opener, "charge", "ann", "1.5").counted is True
+    assert opener.flush(5)
     manager = new_manager(daily_user_limit_usd="2", database_timeout=timeout, database_work="thread")
-    driver(manager, "charge", "ann", "1.5")
-    assert manager.flush(5)
 
     with failing():
         with server.client() as client:
