@@ -27,7 +27,7 @@ from .scopes import Scope, Subject, subjects_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from .ledger.outcomes import Released
+    from .ledger.outcomes import Granted, Released
     from .ledger.redis import RedisLedger
     from .ledger.scripts import Answer, Booking
     from .ledger.steps import Operation
@@ -66,15 +66,39 @@ class BudgetGuard:
         """Who keeps the ledger's house."""
         return self._housekeeper
 
-    def reserve(self, deposit: Deposit, amount: int, ttl: float) -> Operation[Hold]:
-        """Hold an amount (nano-USD) for a time (seconds). Raise BudgetExceededError or BudgetUnavailableError."""
+    def reserve(self, deposit: Deposit, amount: int, ttl: float, *, least: int | None = None) -> Operation[Hold]:
+        """
+        Hold an amount (nano-USD) for a time (seconds), or what has room if that is ``least`` or more.
+
+        Raise BudgetExceededError or BudgetUnavailableError.
+        """
         hold = Hold(uuid4().hex, deposit, amount)
-        counted = yield from self._decide(hold, amount, round(ttl * 1000), "reserve")
-        return hold if counted else replace(hold, counted=False)
+        granted = yield from self._decide(
+            self._ledger.reserve(hold.id, deposit, amount, _ms(ttl), hold.bearer(), least=least),
+            hold,
+            amount,
+            "reserve",
+        )
+        return replace(hold, counted=False) if granted is None else replace(hold, amount=granted)
+
+    def top_up(self, hold: Hold, amount: int, ttl: float, *, least: int | None = None) -> Operation[int]:
+        """
+        Hold an amount (nano-USD) more on a hold, for a time (seconds) from now; return how much it was. See reserve().
+
+        Raise HoldClosedError if the hold has ended.
+        """
+        if not hold.counted:
+            return amount
+        more = self._ledger.top_up(
+            hold.id, hold.deposit, amount, _ms(ttl), hold.bearer(), nonce=uuid4().hex, least=least
+        )
+        granted = yield from self._decide(more, hold, amount, "top_up")
+        return amount if granted is None else granted
 
     def check(self, deposit: Deposit, amount: int) -> Operation[bool]:
         """Return True if an amount (nano-USD) fits now and something remains; else raise as reserve() does."""
-        yield from self._decide(Hold(uuid4().hex, deposit, amount), amount, 0, "check")
+        hold = Hold(uuid4().hex, deposit, amount)
+        yield from self._decide(self._ledger.reserve(hold.id, deposit, amount, 0, hold.bearer()), hold, amount, "check")
         return True
 
     def accounts(self, user_id: object, project_id: object) -> Deposit:
@@ -155,7 +179,7 @@ class BudgetGuard:
     def extend(self, hold: Hold, ttl: float) -> Operation[None]:
         """Keep a hold for ttl seconds from now. Raise HoldClosedError if it has ended."""
         if hold.counted:
-            yield from self._ledger.extend(hold.id, hold.deposit, round(ttl * 1000))
+            yield from self._ledger.extend(hold.id, hold.deposit, _ms(ttl))
 
     def status(self, deposit: Deposit) -> Operation[list[AccountStatus]]:
         """Return how every account of a call stands that has a limit. Raise BudgetUnavailableError."""
@@ -190,18 +214,21 @@ class BudgetGuard:
 
     # the bodies ------------------------------------------------------------------------------------------------------
 
-    def _decide(self, hold: Hold, amount: int, ttl: int, operation: str) -> Operation[bool]:
+    def _decide(
+        self, asked: Operation[Granted | Refused], hold: Hold, amount: int, operation: str
+    ) -> Operation[int | None]:
+        """Return how much is held, None if the ledger does not answer and calls are let through all the same."""
         try:
-            verdict = yield from self._ledger.reserve(hold.id, hold.deposit, amount, ttl, hold.bearer())
+            verdict = yield from asked
         except BudgetUnavailableError as error:
             yield from self._reporter.unavailable(error, operation)
             if self._ledger.config.on_unavailable == "allow":
-                return False
+                return None
             raise
         self._housekeeper.nudge(hold.deposit.subjects)
         if isinstance(verdict, Refused):
             raise (yield from self._reporter.refused(verdict, amount))
-        return True
+        return verdict.amount
 
     def _views_after(self, charge: Charge, deposit: Deposit, charged: Charged) -> Operation[tuple[AccountView, ...]]:
         """Return the accounts as the charge left them; those that were not open are opened for it."""
@@ -254,6 +281,10 @@ class BudgetGuard:
     def _standing(self, subjects: tuple[Subject, ...], released: Released) -> tuple[AccountStatus, ...]:
         views = released.accounts()
         return self._reporter.statuses(subjects, views) if all(view.is_complete for view in views) else ()
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 def _owner(deposit: Deposit) -> tuple[str, str]:

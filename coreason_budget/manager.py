@@ -125,21 +125,34 @@ class BudgetManager:
     # operations ------------------------------------------------------------------------------------------------------
 
     def reservation(
-        self, user_id: object, project_id: object = None, amount: Amount | None = None, ttl: float | None = None
+        self,
+        user_id: object,
+        project_id: object = None,
+        amount: Amount | None = None,
+        ttl: float | None = None,
+        *,
+        least: Amount | None = None,
     ) -> Reservation:
         """
         Return a context manager that holds an amount (USD; default DEFAULT_HOLD_USD) for a call.
 
+        With ``least`` (USD) what has room is held where the amount has none, if that is so much or more.
         ``ttl`` is in seconds (default HOLD_TTL): after that the hold counts as abandoned (see EXPIRED_HOLDS). Entering
         raises BudgetExceededError or BudgetUnavailableError.
         """
-        return Reservation(self, self._hold(user_id, project_id, amount, ttl))
+        return Reservation(self, self._hold(user_id, project_id, amount, ttl, least))
 
     def _reserve(
-        self, user_id: object, project_id: object = None, amount: Amount | None = None, ttl: float | None = None
+        self,
+        user_id: object,
+        project_id: object = None,
+        amount: Amount | None = None,
+        ttl: float | None = None,
+        *,
+        least: Amount | None = None,
     ) -> Operation[Reservation]:
         """Hold an amount (USD) now and return it as a reservation that the caller ends. See reservation()."""
-        make = self._hold(user_id, project_id, amount, ttl)
+        make = self._hold(user_id, project_id, amount, ttl, least)
         hold = yield from make()
         return Reservation(self, make, hold)
 
@@ -266,9 +279,10 @@ class BudgetManager:
         return ttl
 
     def _hold(
-        self, user_id: object, project_id: object, amount: Amount | None, ttl: float | None
+        self, user_id: object, project_id: object, amount: Amount | None, ttl: float | None, least: Amount | None
     ) -> Callable[[], Operation[Hold]]:
         deposit = self.guard.accounts(user_id, project_id)
         nanos = to_nanos(self.config.default_hold_usd if amount is None else amount, "amount")
         seconds = self.hold_seconds(ttl)
-        return lambda: self.guard.reserve(deposit, nanos, seconds)
+        floor = None if least is None else to_nanos(least, "least")
+        return lambda: self.guard.reserve(deposit, nanos, seconds, least=floor)

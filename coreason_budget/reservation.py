@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from .exceptions import HoldClosedError
 from .ledger.steps import Twin
-from .money import to_usd
+from .money import to_nanos, to_usd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,6 +68,7 @@ class Reservation:
         self._hold = hold
         self._ended = False
         self._booked: dict[str, int] = {}  # by charge id: who cannot be told may charge again and again
+        self._topped_up: list[int] = []  # appending needs no lock
         self._receipt: Receipt | None = None
         self._stands: Callable[[], tuple[AccountStatus, ...]] = tuple
 
@@ -82,8 +83,23 @@ class Reservation:
 
     @property
     def amount(self) -> Decimal:
-        """The amount that was reserved, in USD."""
-        return to_usd(self._made().amount)
+        """The amount that was reserved, with what it was topped up by, in USD."""
+        return to_usd(self._nanos())
+
+    @property
+    def left(self) -> Decimal:
+        """What its charges have not used of the amount, in USD; never negative. 0 once it has ended."""
+        return to_usd(self.left_nanos)
+
+    @property
+    def left_nanos(self) -> int:
+        """See left, in nano-USD."""
+        return 0 if self._ended else max(0, self._nanos() - sum(self._booked.values()))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was made and has not ended."""
+        return self._hold is not None and not self._ended
 
     @property
     def cost(self) -> Decimal:
@@ -184,10 +200,36 @@ class Reservation:
         """See extend()."""
         await self._manager.asettle(self._manager.guard.extend(self._made(), self._manager.hold_seconds(ttl)))
 
+    def top_up(self, amount: Amount, *, least: Amount | None = None) -> Decimal:
+        """
+        Hold that much more (USD), and the whole hold for HOLD_TTL from now. Return how much more is held.
+
+        That is the amount, or what has room if that is ``least`` or more (default: all or nothing).
+        Raise BudgetExceededError, BudgetUnavailableError, or HoldClosedError if the hold has ended.
+        """
+        return to_usd(self._manager.drive(self.more(*_more(amount, least))))
+
+    async def atop_up(self, amount: Amount, *, least: Amount | None = None) -> Decimal:
+        """See top_up()."""
+        return to_usd(await self._manager.adrive(self.more(*_more(amount, least))))
+
     # the bodies ------------------------------------------------------------------------------------------------------
+
+    def more(self, nanos: int, least: int | None = None) -> Operation[int]:
+        """See top_up(), in nano-USD."""
+        hold = self._made()
+        if self._ended:
+            raise HoldClosedError(f"The reservation {self.id} has ended and cannot be topped up.")
+        granted = yield from self._manager.guard.top_up(hold, nanos, self._manager.hold_seconds(None), least=least)
+        self._topped_up.append(granted)
+        return granted
 
     def _charge(self, response: object, options: Mapping[str, Any], *, final: bool) -> Operation[Receipt]:
         spend = yield from self._priced(response, options, final=final)
+        return (yield from self.book(spend, final=final))
+
+    def book(self, spend: Spend, *, final: bool) -> Operation[Receipt]:
+        """Book what was spent, as charge() does."""
         hold = self._made()
         receipt = yield from self._manager.guard.charge(hold.deposit, spend, hold=hold, final=final)
         self._receipt, self._stands = receipt, tuple
@@ -219,7 +261,17 @@ class Reservation:
             raise HoldClosedError(f"The reservation {self.id} has ended; make a new one for another call.")
         return self._hold is None
 
+    def _nanos(self) -> int:
+        return self._made().amount + sum(self._topped_up)
+
     def _made(self) -> Hold:
         if self._hold is None:
             raise ValueError("The reservation has not been made yet: use it with 'with' or 'async with'.")
         return self._hold
+
+
+def _more(amount: Amount, least: Amount | None) -> tuple[int, int | None]:
+    nanos = to_nanos(amount, "amount")
+    if not nanos:
+        raise ValueError(f"amount must be more than 0 USD, got {amount!r}.")
+    return nanos, None if least is None else to_nanos(least, "least")

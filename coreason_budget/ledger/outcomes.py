@@ -20,9 +20,10 @@ __all__ = ["Charged", "Granted", "Refused", "Released", "bookings_of"]
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The hold is there until its deadline (ms)."""
+    """The hold is there until its deadline (ms); so much (nano-USD) was held for this call."""
 
     deadline: int
+    amount: int
 
 
 @dataclass(frozen=True, slots=True)

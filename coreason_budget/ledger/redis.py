@@ -14,12 +14,12 @@ from redis.exceptions import NoScriptError
 from ..exceptions import BudgetUnavailableError, ChargeConflictError, HoldClosedError
 from .connection import Connections
 from .database import Database
+from .holds import HoldRequest, ask_to_hold, overflow, reserve
 from .journal import Journal
-from .opening import opened, refresh_later
+from .opening import opened
 from .outcomes import Charged, Granted, Refused, Released, bookings_of
 from .rebuild import Drift, rebuild
 from .scripts import (
-    PERIOD_OF_CODE,
     AccountView,
     Booking,
     Call,
@@ -90,7 +90,7 @@ class RedisLedger:
         self.sleep = sleep
         self._clock = clock
         self._skew = 0
-        self._lost = 0  # replies lost so far: a script may have run, or may still run, unseen
+        self.lost = 0  # replies lost so far: a script may have run, or may still run, unseen
 
     # drivers ---------------------------------------------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ class RedisLedger:
             except NoScriptError:
                 command = request.command_with_source()
             except LostReplyError:
-                self._lost += 1
+                self.lost += 1
                 if lost:
                     raise
                 lost = True
@@ -156,67 +156,33 @@ class RedisLedger:
         return Deposit(subjects, "|".join(defaults_text(self.limits.defaults(subject)) for subject in subjects))
 
     def reserve(
-        self, hold_id: str, deposit: Deposit, amount: int, ttl: int, charge: Charge
+        self, hold_id: str, deposit: Deposit, amount: int, ttl: int, charge: Charge, *, least: int | None = None
     ) -> Operation[Granted | Refused]:
         """
         Hold an amount on all accounts, or tell why not; with a ttl of 0 only decide.
 
+        Where the amount has no room, what has is held if that is ``least`` or more (default: all or nothing).
         Raise BudgetUnavailableError, and HoldClosedError or ChargeConflictError for an id that was used before.
         """
-        lost_before, verdict = self._lost, None
-        try:
-            verdict = yield from self._reserve(hold_id, deposit, amount, ttl, charge)
-            if isinstance(verdict, Refused) and verdict.held and self.config.expired_holds == "release":
-                yield from self.journal.sweep()
-                verdict = yield from self._reserve(hold_id, deposit, amount, ttl, charge)
-        except HoldClosedError as error:
-            if self._lost == lost_before:
-                raise
-            # Its first try was executed unseen: by a server that is no more, or it was swept meanwhile.
-            raise LostReplyError(str(error)) from error
-        except (ValueError, BudgetUnavailableError):
-            raise  # the script has said no, or was never sent, or a lost try has been counted
-        except BaseException:
-            self._lost += 1  # cancelled, or killed, at any step
-            raise
-        finally:
-            # Whoever lost a reply meanwhile: a release too many does no harm, a hold for nobody does.
-            if ttl and self._lost != lost_before and not isinstance(verdict, Granted):
-                self.journal.abandon(hold_id, deposit, charge)
-        return verdict
+        return (yield from reserve(self, HoldRequest(hold_id, deposit, amount, ttl, charge, least)))
 
-    def _reserve(
-        self, hold_id: str, deposit: Deposit, amount: int, ttl: int, charge: Charge
+    def top_up(
+        self,
+        hold_id: str,
+        deposit: Deposit,
+        amount: int,
+        ttl: int,
+        charge: Charge,
+        *,
+        nonce: str,
+        least: int | None = None,
     ) -> Operation[Granted | Refused]:
-        keys = [self.keys.hold(hold_id), self.keys.deadlines, self.keys.journal, *self.keys.accounts(deposit.subjects)]
-        terms = (deposit.defaults, amount, ttl, charge.payload())
-        reply = yield from opened(self, deposit, lambda: self.ask("reserve", keys, *terms))
-        match reply:
-            case ["ok", _, deadline, *outdated]:
-                refresh_later(self, deposit, outdated)
-                return Granted(int(deadline))
-            case ["exceeded", now, i, code, window, spent, held, limit, first]:
-                return Refused(
-                    subject=deposit.subjects[int(i) - 1],
-                    period=PERIOD_OF_CODE[code],
-                    window=window,
-                    spent=int(spent),
-                    held=int(held),
-                    limit=int(limit),
-                    first=first == "1",
-                    now=int(now),
-                )
-            case ["backlog", length]:
-                raise BudgetUnavailableError(
-                    f"{length} charges wait to be written to the database (JOURNAL_MAX_LENGTH is "
-                    f"{self.config.journal_max_length}); run manage.py budget_drain."
-                )
-            case ["overflow", i]:
-                raise _overflow(deposit.subjects[int(i) - 1])
-            case ["conflict"]:
-                raise ChargeConflictError(f"The hold id {hold_id!r} was used before with another amount or account.")
-            case _:
-                raise HoldClosedError(f"The hold {hold_id!r} has ended before: {reply[-1]}.")
+        """
+        Hold that much more on an open hold and move its deadline to ttl from now; once for each nonce. See reserve().
+
+        Raise HoldClosedError if the hold has ended or is unknown.
+        """
+        return (yield from ask_to_hold(self, HoldRequest(hold_id, deposit, amount, ttl, charge, least, nonce)))
 
     def status(self, deposit: Deposit) -> Operation[tuple[AccountView, ...]]:
         """Return all accounts of a call as they stand now."""
@@ -261,7 +227,7 @@ class RedisLedger:
                 "use a new id for a new charge."
             )
         if reply[0] == "overflow":
-            raise _overflow(deposit.subjects[int(reply[1]) - 1])
+            raise overflow(deposit.subjects[int(reply[1]) - 1])
         answer = parse_answer(reply[2])
         first = reply[1] == "1"
         if first:
@@ -311,10 +277,6 @@ class RedisLedger:
         overrides = yield Query(lambda: self.limits.overrides(subject))
         keys = [self.keys.account(subject)]
         yield from self.call("limits", keys, (self.injected_now(), version, "", *overrides_args(overrides)))
-
-
-def _overflow(subject: Subject) -> ValueError:
-    return ValueError(f"The account of {subject.label} cannot count more than 9.2 billion USD in a window.")
 
 
 def _ms(seconds: float) -> int:

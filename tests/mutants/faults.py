@@ -74,7 +74,7 @@ FAULTS: Final = (
           "if a.lv == ARGV[6] then set_limits", "if true then set_limits", *LIMITS),
     Fault("an expired hold that is still held", "lua/sweep.lua", "unhold(accounts, split(hold[4]), left)\nfor", "for"),
     Fault("a hold swept early", "lua/sweep.lua", "> now then return {'due'", "> now + 60000 then return {'due'"),
-    Fault("an extended hold in the old generation", "lua/extend.lua", "a.g ~= generations[i] then", "false then"),
+    Fault("an extended hold in the old generation", "lua/extend.lua", "renew(accounts, generations, hold[2])\n", ""),
     Fault("an entry of another charge removed", "lua/ack.lua", "fields[j + 1] == charge then", "true then"),
     Fault("an entry removed before it is written", "journal.py", "        try:\n            hows = store(bookings)\n",
           '        self._ledger.run(self._ack([(one, "same") for one in bookings if one.journal_id]))\n'

@@ -11,13 +11,7 @@ if hold[1] ~= 'open' or hold[3] ~= run then return {'gone', hold[1] or ''} end
 local accounts, deadline = load_all(3, run), int(now + tonumber(ARGV[2]))
 redis.call('ZADD', KEYS[2], deadline, id_of(KEYS[1])) -- first: a key of another type stops the script here
 local generations = split(hold[4])
-for i, a in ipairs(accounts) do
-  if a.mine and a.g and a.g ~= generations[i] then
-    if a.gp == generations[i] then add(a.key, 'hp', minus(hold[2])) end
-    add(a.key, 'h', hold[2])
-    generations[i] = a.g
-  end
-end
+renew(accounts, generations, hold[2])
 
 redis.call('HSET', KEYS[1], 'dl', deadline, 'g', table.concat(generations, ','))
 redis.call('PEXPIRE', KEYS[1], int(tonumber(ARGV[2]) + KEPT_MS))

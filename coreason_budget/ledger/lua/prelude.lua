@@ -230,6 +230,22 @@ local function unhold(accounts, generations, amount)
   end
 end
 
+-- Whether an account knows nothing any more of what a hold of this generation has held on it.
+local function is_forgotten(a, generation)
+  return generation and a.g ~= generation and a.gp ~= generation
+end
+
+-- Bring what is left of a hold to the current generation of its accounts.
+local function renew(accounts, generations, left)
+  for i, a in ipairs(accounts) do
+    if a.mine and a.g and a.g ~= generations[i] then
+      if a.gp == generations[i] then add(a.key, 'hp', minus(left)) end
+      add(a.key, 'h', left)
+      generations[i] = a.g
+    end
+  end
+end
+
 local function journal(key, charge, cost, kind, t, hold, payload)
   return redis.call('XADD', key, '*', 'c', charge, 'n', cost, 'k', kind, 't', int(t), 'h', hold, 'p', payload)
 end

@@ -1,9 +1,10 @@
--- Hold an amount on all accounts of a call, or say why not. A refusal writes nothing but its first-of-the-window mark.
+-- Hold an amount on all accounts of a call, or top up its hold by it, or say why not. Where all of it has no room, what has
+-- room is held if that is at least what the caller can use. A refusal writes nothing but its first-of-the-window mark.
 --
 -- KEYS  1 hold, 2 deadlines, 3 journal, 4.. accounts
 -- ARGV  1 now in ms ('' = the server's TIME), 2 terms, 3 default limits, 4 amount, 5 ttl in ms ('0' = check only, hold
---       nothing), 6 payload for the journal
--- reply ok, now, deadline, index of each account whose limits want a refresh, its version ...
+--       nothing), 6 payload for the journal, 7 least amount that serves ('' = all of it), 8 nonce of a top-up ('' = a new hold)
+-- reply ok, now, deadline, amount held by this call, index of each account whose limits want a refresh, its version ...
 --       exceeded, now, index, period, window, spent, held, limit, first
 --       missing, index ...   stale, index, version ...   gone, state   conflict   backlog, length   clock, now
 --       overflow, index
@@ -11,12 +12,21 @@
 local run, now, terms = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2])
 local windows, defaults = terms.windows, each_default(ARGV[3])
 local id, amount, ttl, who = id_of(KEYS[1]), ARGV[4], tonumber(ARGV[5]), accounts_from(4)
+local asked, least, nonce = amount, tonumber(ARGV[7]), ARGV[8]
 
+local left, generations = '0', {}
 if ttl > 0 then
-  local hold = redis.call('HMGET', KEYS[1], 'st', 'amt', 'acc', 'e', 'dl')
-  if hold[1] then
+  local hold = redis.call('HMGET', KEYS[1], 'st', 'amt', 'acc', 'e', 'dl', 'got')
+  local is_open = hold[1] == 'open' and hold[4] == run
+  if nonce ~= '' then
+    if not is_open then return {'gone', hold[1] or ''} end
+    if hold[3] ~= who then return {'conflict'} end
+    local topped = redis.call('HMGET', KEYS[1], 'n' .. nonce, 'left', 'g')
+    if topped[1] then return {'ok', int(now), hold[5], topped[1]} end
+    left, generations = topped[2], split(topped[3])
+  elseif hold[1] then
     if hold[2] and (hold[2] ~= amount or hold[3] ~= who) then return {'conflict'} end
-    if hold[1] == 'open' and hold[4] == run then return {'ok', int(now), hold[5]} end
+    if is_open then return {'ok', int(now), hold[5], hold[6]} end
     return {'gone', hold[1]}
   end
 end
@@ -49,6 +59,8 @@ if backlog > terms.cap then return {'backlog', int(backlog)} end
 local worst
 for i, a in ipairs(accounts) do
   local held = (a.h or 0) + (a.hp or 0)
+  if is_forgotten(a, generations[i]) then held = held + left end -- a top-up counts it again
+  a.held = held
   if held + amount > INT64_SAFE then return {'overflow', int(i)} end
   for _, p in ipairs(PERIODS) do
     local cap = limit(a, p, defaults[i])
@@ -66,6 +78,19 @@ for i, a in ipairs(accounts) do
     end
   end
 end
+if worst and least then
+  local room = math.huge
+  for i, a in ipairs(accounts) do
+    for _, p in ipairs(PERIODS) do
+      local cap = limit(a, p, defaults[i])
+      if cap then
+        local _, sum = spent(a, p, windows, t)
+        room = math.min(room, cap - sum - a.held)
+      end
+    end
+  end
+  if room > 0 and room >= least then amount, worst = int(room), nil end
+end
 if worst then
   local a, p = accounts[worst.i], worst.p
   local mark, told, first = worst.window .. '|' .. id, a[p.f], '0'
@@ -78,7 +103,7 @@ if worst then
   return {'exceeded', int(t), int(worst.i), p.code, worst.window, worst.sum, worst.held, worst.cap, first}
 end
 
-local reply = {'ok', int(now), int(now + ttl)}
+local reply = {'ok', int(now), int(now + ttl), amount}
 for _, i in ipairs(refresh) do
   redis.call('HSET', accounts[i].key, 'lr', int(now))
   reply[#reply + 1] = int(i)
@@ -87,13 +112,18 @@ end
 if ttl == 0 then return reply end
 
 redis.call('ZADD', KEYS[2], int(now + ttl), id) -- first: a key of another type stops the script here, before the rest
-local generations = {}
-for i, a in ipairs(accounts) do
+renew(accounts, generations, left)
+for _, a in ipairs(accounts) do
   roll(a, windows, t) -- so that an account lives as long as what it holds
   add(a.key, 'h', amount)
-  generations[i] = a.g
 end
-redis.call('HSET', KEYS[1], 'st', 'open', 'amt', amount, 'left', amount, 'dl', int(now + ttl), 'e', run, 'pol', terms.policy,
-  'acc', who, 'g', table.concat(generations, ','), 'p', ARGV[6])
+local ends, held_in = int(now + ttl), table.concat(generations, ',')
+if nonce ~= '' then
+  add(KEYS[1], 'left', amount)
+  redis.call('HSET', KEYS[1], 'n' .. nonce, amount, 'dl', ends, 'g', held_in)
+else
+  redis.call('HSET', KEYS[1], 'st', 'open', 'amt', asked, 'got', amount, 'left', amount, 'dl', ends, 'e', run,
+    'pol', terms.policy, 'acc', who, 'g', held_in, 'p', ARGV[6])
+end
 redis.call('PEXPIRE', KEYS[1], int(ttl + KEPT_MS))
 return reply
