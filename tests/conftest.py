@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from pytest_django import Settings
 
+pytest_plugins = ["tests.upstream.plugin"]
+
 CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
 hypothesis.settings.register_profile(
