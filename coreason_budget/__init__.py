@@ -20,13 +20,16 @@ if TYPE_CHECKING:
         BudgetUnavailableError,
         ChargeConflictError,
         HoldClosedError,
+        MissingUserError,
         RedisConnectionError,
         RefundError,
+        RunExhaustedError,
         UnknownModelError,
     )
     from .guard import BudgetGuard
     from .ledger.redis import RedisLedger
     from .manager import BudgetManager
+    from .metering.runs import budgeted_run
     from .pricing import PricingEngine
     from .reservation import Reservation
     from .results import AccountStatus, Receipt
@@ -47,16 +50,19 @@ _HOMES: Final = {
     "BudgetUnavailableError": "exceptions",
     "ChargeConflictError": "exceptions",
     "HoldClosedError": "exceptions",
+    "MissingUserError": "exceptions",
     "PricingEngine": "pricing",
     "Receipt": "results",
     "RedisConnectionError": "exceptions",
     "RedisLedger": "ledger.redis",
     "RefundError": "exceptions",
+    "RunExhaustedError": "exceptions",
     "Reservation": "reservation",
     "UnknownModelError": "exceptions",
     "budget_exceeded": "signals",
     "budget_threshold_reached": "signals",
     "budget_unavailable": "signals",
+    "budgeted_run": "metering.runs",
     "budgeted": "decorators",
     "spend_recorded": "signals",
 }
@@ -73,17 +79,20 @@ __all__ = [
     "BudgetUnavailableError",
     "ChargeConflictError",
     "HoldClosedError",
+    "MissingUserError",
     "PricingEngine",
     "Receipt",
     "RedisConnectionError",
     "RedisLedger",
     "RefundError",
     "Reservation",
+    "RunExhaustedError",
     "UnknownModelError",
     "budget_exceeded",
     "budget_threshold_reached",
     "budget_unavailable",
     "budgeted",
+    "budgeted_run",
     "spend_recorded",
 ]
 

@@ -16,8 +16,10 @@ __all__ = [
     "BudgetUnavailableError",
     "ChargeConflictError",
     "HoldClosedError",
+    "MissingUserError",
     "RedisConnectionError",
     "RefundError",
+    "RunExhaustedError",
     "UnknownModelError",
 ]
 
@@ -86,6 +88,20 @@ class BudgetExceededError(BudgetError):
         )
 
 
+class RunExhaustedError(BudgetExceededError):
+    """
+    A run has used up the amount that it was given and is not to ask for more.
+
+    ``scope`` and ``period`` are "run", ``limit`` is its amount. Waiting does not help: ``retry_after`` is None.
+    """
+
+    def _message(self) -> str:
+        return (
+            f"The run has used up its amount of {self.limit:f} USD: spent {self.spent:f}, held {self.held:f}, "
+            f"{self.requested:f} more is needed. Give it a larger amount, or on_exhausted='extend'."
+        )
+
+
 class BudgetUnavailableError(BudgetError):
     """The budget cannot be checked (Redis or the database does not answer), so the call must not happen."""
 
@@ -109,3 +125,7 @@ class RefundError(BudgetError, ValueError):
 
 class HoldClosedError(BudgetError, ValueError):
     """The hold was released, charged as final or has expired, so it cannot be extended or reserved again."""
+
+
+class MissingUserError(BudgetError, TypeError):
+    """Nobody is named or known who pays for a call."""

@@ -16,7 +16,7 @@ from .limits import Limits
 from .money import Amount, to_nanos
 from .pricing import PricingEngine, read_price_rows
 from .reservation import Reservation
-from .spends import Spend, refund_of, spend_of
+from .spends import BookedResponses, Spend, refund_of, spend_for, spend_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -75,6 +75,7 @@ class BudgetManager:
         log.configure(self.config)
         self.ledger = RedisLedger(self.config, Limits(self.config), clock=clock)
         self.guard = BudgetGuard(self.ledger)
+        self.booked = BookedResponses()
         self.pricing = PricingEngine(self.config, lambda: self.ledger.database.call(read_price_rows))
 
     def __repr__(self) -> str:
@@ -152,9 +153,15 @@ class BudgetManager:
         least: Amount | None = None,
     ) -> Operation[Reservation]:
         """Hold an amount (USD) now and return it as a reservation that the caller ends. See reservation()."""
-        make = self._hold(user_id, project_id, amount, ttl, least)
-        hold = yield from make()
-        return Reservation(self, make, hold)
+        return (yield from self._made(self._hold(user_id, project_id, amount, ttl, least)))
+
+    def hold(self, user_id: object, project_id: object, nanos: int, least: int | None = None) -> Operation[Reservation]:
+        """See reserve(), in nano-USD."""
+        deposit = self.guard.accounts(user_id, project_id)
+        return (yield from self._made(partial(self.guard.reserve, deposit, nanos, self.config.hold_ttl, least=least)))
+
+    def _made(self, make: Callable[[], Operation[Hold]]) -> Operation[Reservation]:
+        return Reservation(self, make, (yield from make()))
 
     def _check(self, user_id: object, project_id: object = None, amount: Amount = 0) -> Operation[bool]:
         """
@@ -248,14 +255,10 @@ class BudgetManager:
             return spend_of(cost, model=model, charge_id=charge_id)
         if response is None:
             raise ValueError("Pass the response of the call, or cost=... in USD.")
-        call = self.pricing.cost_of(response, model)
-        return spend_of(
-            call.cost_usd,
-            model=call.model,
-            charge_id=charge_id,
-            input_tokens=call.input_tokens,
-            output_tokens=call.output_tokens,
-        )
+        known = self.booked.find(response)
+        if known is not None and charge_id in {None, known.charge_id}:
+            return known
+        return spend_for(self.pricing.cost_of(response, model), charge_id=charge_id)
 
     async def apriced(
         self, response: object, *, cost: Amount | None, model: str | None, charge_id: str | None
@@ -264,9 +267,17 @@ class BudgetManager:
         price = partial(self.priced, response, cost=cost, model=model, charge_id=charge_id)
         if cost is not None or response is None:
             return price()
+        return await self.areckon(price)
+
+    def reckon(self, work: Callable[[], T]) -> T:
+        """Do sums with prices."""
+        return work()
+
+    async def areckon(self, work: Callable[[], T]) -> T:
+        """Do sums with prices without blocking the event loop."""
         if not self.pricing.is_fresh:
             await self.ledger.database.acall(self.pricing.refresh)
-        return await asyncio.to_thread(price)  # the first price imports litellm, which takes seconds
+        return await asyncio.to_thread(work)  # the first price imports litellm, which takes seconds
 
     def hold_seconds(self, ttl: object) -> float:
         """Return a ttl in seconds, HOLD_TTL if it is None. Raise TypeError or ValueError."""

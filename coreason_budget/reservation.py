@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from .exceptions import HoldClosedError
+from .exceptions import BudgetUnavailableError, HoldClosedError
 from .ledger.steps import Twin
 from .money import to_nanos, to_usd
 
@@ -84,7 +85,17 @@ class Reservation:
     @property
     def amount(self) -> Decimal:
         """The amount that was reserved, with what it was topped up by, in USD."""
-        return to_usd(self._nanos())
+        return to_usd(self.amount_nanos)
+
+    @property
+    def amount_nanos(self) -> int:
+        """See amount, in nano-USD."""
+        return self._made().amount + sum(self._topped_up)
+
+    @property
+    def lifetime(self) -> float:
+        """How many seconds it lives after it was renewed or topped up: HOLD_TTL."""
+        return self._manager.hold_seconds(None)
 
     @property
     def left(self) -> Decimal:
@@ -94,7 +105,12 @@ class Reservation:
     @property
     def left_nanos(self) -> int:
         """See left, in nano-USD."""
-        return 0 if self._ended else max(0, self._nanos() - sum(self._booked.values()))
+        return 0 if self._ended else max(0, self.amount_nanos - self.booked_nanos)
+
+    @property
+    def booked_nanos(self) -> int:
+        """See cost, in nano-USD."""
+        return sum(tuple(self._booked.values()))  # a copy: others may charge meanwhile
 
     @property
     def is_open(self) -> bool:
@@ -104,7 +120,7 @@ class Reservation:
     @property
     def cost(self) -> Decimal:
         """What its charges have booked so far, in USD; a repeated charge counts once."""
-        return to_usd(sum(self._booked.values()))
+        return to_usd(self.booked_nanos)
 
     @property
     def is_charged(self) -> bool:
@@ -176,11 +192,11 @@ class Reservation:
 
     def release(self) -> None:
         """Give back what is left. Nothing happens if the hold has ended."""
-        self._manager.drive(self._end())
+        self._manager.drive(self.end())
 
     async def arelease(self) -> None:
         """See release()."""
-        await self._manager.asettle(self._end())
+        await self._manager.asettle(self.end())
 
     def abandon(self) -> None:
         """
@@ -224,6 +240,11 @@ class Reservation:
         self._topped_up.append(granted)
         return granted
 
+    def renew(self) -> Operation[None]:
+        """Keep the hold for another HOLD_TTL if it is still there; without it charges are booked in full."""
+        with suppress(HoldClosedError, BudgetUnavailableError):
+            yield from self._manager.guard.extend(self._made(), self._manager.hold_seconds(None))
+
     def _charge(self, response: object, options: Mapping[str, Any], *, final: bool) -> Operation[Receipt]:
         spend = yield from self._priced(response, options, final=final)
         return (yield from self.book(spend, final=final))
@@ -236,7 +257,7 @@ class Reservation:
         if receipt.first:
             self._booked.setdefault(receipt.charge_id, spend.cost)
         elif final:  # a repeated charge answers as before and leaves this hold open
-            yield from self._end()
+            yield from self.end()
         # A charge that could not be counted ends the hold once it is: until then others must not have the money.
         self._ended = self._ended or final or not receipt.counted
         return receipt
@@ -251,7 +272,8 @@ class Reservation:
             raise
         return spend
 
-    def _end(self) -> Operation[None]:
+    def end(self) -> Operation[None]:
+        """Give back what is left. See release()."""
         if self._hold is not None and not self._ended:
             self._ended = True
             self._stands = yield from self._manager.guard.release(self._hold)
@@ -260,9 +282,6 @@ class Reservation:
         if self._ended:
             raise HoldClosedError(f"The reservation {self.id} has ended; make a new one for another call.")
         return self._hold is None
-
-    def _nanos(self) -> int:
-        return self._made().amount + sum(self._topped_up)
 
     def _made(self) -> Hold:
         if self._hold is None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+import weakref
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from .exceptions import RefundError
@@ -12,7 +14,10 @@ from .ledger.refunds import REFUND_PREFIX, Refund
 from .money import Amount, to_nanos
 from .scopes import MAX_ID_LENGTH, clean_id
 
-__all__ = ["Spend", "refund_of", "spend_of"]
+if TYPE_CHECKING:
+    from .pricing import PricedCall
+
+__all__ = ["BookedResponses", "Spend", "refund_of", "spend_for", "spend_of"]
 
 MAX_NOTE_LENGTH: Final = 500
 RESERVED_IDS: Final = ("expired:", "release:", REFUND_PREFIX)
@@ -27,6 +32,29 @@ class Spend:
     model: str = ""
     input_tokens: int | None = None
     output_tokens: int | None = None
+
+
+class BookedResponses:
+    """
+    Responses whose cost is booked already, by the wrapper that the call went through.
+
+    A view that charges such a response too means the same cost: it gets the same charge id, which counts once. Only
+    objects that can be weakly referred to are remembered, and only as long as they live.
+    """
+
+    def __init__(self) -> None:
+        self._spends: dict[int, tuple[weakref.ref[object], Spend]] = {}
+
+    def remember(self, response: object, spend: Spend) -> None:
+        """Note what a response was booked as."""
+        key = id(response)
+        with suppress(TypeError):
+            self._spends[key] = (weakref.ref(response, lambda _: self._spends.pop(key, None)), spend)
+
+    def find(self, response: object) -> Spend | None:
+        """Return what a response was booked as, None if it was not."""
+        reference, spend = self._spends.get(id(response), (None, None))
+        return spend if reference is not None and reference() is response else None
 
 
 def spend_of(
@@ -48,6 +76,17 @@ def spend_of(
         model="" if model is None else _clean_model(model),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
+    )
+
+
+def spend_for(call: PricedCall, *, charge_id: object = None) -> Spend:
+    """Return a call whose price was found as something that can be booked. See spend_of()."""
+    return spend_of(
+        call.cost_usd,
+        model=call.model,
+        charge_id=charge_id,
+        input_tokens=call.input_tokens,
+        output_tokens=call.output_tokens,
     )
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .. import service
 from ..ledger.steps import Twin
+from ..metering.current import paying
+from ..metering.purse import purse_of
+from ..metering.steps import Settle
 from .callers import http_request, known_user, project_of, user_of
-from .steps import Settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..ledger.steps import Operation
     from ..manager import BudgetManager
+    from ..metering.current import Payer
     from ..money import Amount
     from ..reservation import Reservation
     from ..results import AccountStatus, Receipt
@@ -31,17 +34,16 @@ _frame: ContextVar[Frame | None] = ContextVar("coreason_budget_frame", default=N
 
 
 class Frame:
-    """One decorated call under way: its hold, since when, who asked, and for which project."""
+    """One decorated call under way: its hold, and who pays, which is who asked and for which project."""
 
-    __slots__ = ("budget", "hold", "manager", "model", "project", "since", "user")
+    __slots__ = ("budget", "hold", "manager", "model", "payer", "purse")
 
-    def __init__(self, budget: RequestBudget, hold: Reservation, user: str, project: str | None, model: str | None):
+    def __init__(self, budget: RequestBudget, hold: Reservation, payer: Payer, model: str | None) -> None:
         self.budget = budget
         self.manager = budget.manager
         self.hold = hold
-        self.since = monotonic()
-        self.user = user
-        self.project = project
+        self.purse = purse_of(hold)
+        self.payer = replace(payer, purse=self.purse)
         self.model = model
 
     @contextmanager
@@ -50,7 +52,8 @@ class Frame:
         before = _frame.get()
         _frame.set(self)
         try:
-            yield
+            with paying(self.payer):
+                yield
         finally:
             _frame.set(before)  # by value: the block may end in another context, where no token is valid
 
@@ -184,8 +187,8 @@ class RequestBudget:
         # An answer that shows these figures must not be kept for others; this is what Django's cache goes by.
         self._request._cache_update_cache = False  # type: ignore[attr-defined]  # noqa: SLF001
         frame = self._innermost()
-        user, project = (frame.user, frame.project) if frame is not None else (yield from self._caller())
-        found: list[AccountStatus] = yield Twin(self.manager, "status", (user, project))
+        whose = frame.payer.accounts if frame is not None else (yield from self._caller())
+        found: list[AccountStatus] = yield Twin(self.manager, "status", whose)
         return found
 
     def _caller(self) -> Operation[tuple[str, str | None]]:

@@ -19,14 +19,17 @@ from .. import service
 from ..exceptions import BudgetExceededError, BudgetUnavailableError
 from ..ledger.steps import Twin
 from ..log import logger
+from ..metering.current import Payer
+from ..metering.steps import Invoke, Settle
 from .budget import Frame, budget_of
 from .callers import http_request, project_of, user_of
 from .responses import REFUSALS, add_headers, refusal
-from .steps import Estimate, Hook, Settle, View
+from .steps import Hook
 from .streams import hold_while_streaming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from decimal import Decimal
 
     from ..ledger.steps import Operation
     from ..money import Amount
@@ -69,7 +72,7 @@ class Call:
 
     def _life(self) -> Operation[Any]:
         if self._request.method == "OPTIONS":  # asks what may be asked, and calls no model
-            return (yield View(self._view))
+            return (yield Invoke(self._view))
         try:
             frame = yield from self._begin()
         except REFUSALS as error:
@@ -87,7 +90,7 @@ class Call:
         except BudgetExceededError as error:
             yield from self._look_at(user, error)
             raise
-        frame = Frame(self._budget, hold, user, project, self._terms.model)
+        frame = Frame(self._budget, hold, Payer(user, project, view=self._name()), self._terms.model)
         self._budget.push(frame)
         return frame
 
@@ -97,14 +100,19 @@ class Call:
         if callable(self._terms.estimate):
             amount = yield Hook(self._terms.estimate, (self._request,), self._kwargs)
         if amount is None and self._terms.model is not None:
-            amount = (yield Estimate(self._manager, self._terms.model)) or None
+            amount = (yield Twin(self._manager, "reckon", (self._estimate,))) or None
         return self._manager.config.default_hold_usd if amount is None else amount
+
+    def _estimate(self) -> Decimal:
+        """Return what a call of the decorator's model may cost, in USD, when nothing else is known of it."""
+        tokens = self._manager.config.estimate_output_tokens
+        return self._manager.pricing.estimate(str(self._terms.model), input_tokens=tokens)
 
     def _under(self, frame: Frame, view: Callable[[], Any]) -> Operation[Any]:
         """Call the view under its hold."""
         try:
             with frame.entered():
-                response = yield View(view)
+                response = yield Invoke(view)
         except GeneratorExit:  # the event loop was closed under the view: nothing can be awaited any more
             frame.hold.abandon()
             raise

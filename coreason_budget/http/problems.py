@@ -84,6 +84,12 @@ def problem_of(error: BudgetExceededError | BudgetUnavailableError, budget: Requ
 
 def _why(error: BudgetExceededError, whose: str) -> tuple[str, str, str]:
     """Return the kind of refusal, its title and its detail."""
+    if whose == "run":
+        return (
+            "run-exhausted",
+            _("Budget of this task used up"),
+            _("What this task may cost in all is used up, so it was stopped."),
+        )
     if not error.limit:
         return "blocked", _("Budget blocked"), _blocked(whose)
     if error.requested > error.limit:

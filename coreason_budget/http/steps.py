@@ -6,7 +6,6 @@ With these the life of a decorated call is one body for sync and async views.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import isawaitable
@@ -15,47 +14,10 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.utils.functional import LazyObject, empty
 
-from ..ledger.steps import run, settle
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from decimal import Decimal
 
-    from ..ledger.steps import Context, Operation
-    from ..manager import BudgetManager
-
-__all__ = ["Estimate", "Hook", "Settle", "User", "View", "is_async", "is_unloaded", "seen_user"]
-
-
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """An operation of the ledger that must not stop half-way."""
-
-    operation: Operation[Any]
-
-    def perform(self, context: Context) -> Any:
-        """Drive the operation."""
-        return run(self.operation, context)
-
-    async def aperform(self, context: Context) -> Any:
-        """Drive the operation to its end even if the caller is cancelled. See perform()."""
-        return await settle(self.operation, context)
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A view, called where it stands. Its answer may be an awaitable."""
-
-    call: Callable[[], Any]
-
-    def perform(self, context: object) -> Any:
-        """Return what the view returned, which may be an awaitable."""
-        return self.call()
-
-    async def aperform(self, context: object) -> Any:
-        """Return what the view returned, awaited. See perform()."""
-        answer = self.call()
-        return await answer if isawaitable(answer) else answer
+__all__ = ["Hook", "User", "is_async", "is_unloaded", "seen_user"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,21 +87,3 @@ def is_unloaded(user: object) -> bool:
 def _is_of_django(user: Any) -> bool:
     """Tell whether a lazy user is the one that auser() loads; other middleware may have put its own in its place."""
     return getattr(user.__dict__.get("_setupfunc"), "__module__", None) == "django.contrib.auth.middleware"
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a call of a model may cost, in USD, when nothing is known of it but the model."""
-
-    budget: BudgetManager
-    model: str
-
-    def perform(self, context: object) -> Decimal:
-        """Return the estimate. Raise UnknownModelError."""
-        return self.budget.pricing.estimate(self.model, input_tokens=self.budget.config.estimate_output_tokens)
-
-    async def aperform(self, context: object) -> Decimal:
-        """Return the estimate without blocking the event loop. See perform()."""
-        if not self.budget.pricing.is_fresh:
-            await self.budget.ledger.database.acall(self.budget.pricing.refresh)
-        return await asyncio.to_thread(self.perform, context)

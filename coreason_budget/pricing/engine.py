@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 from ..conf import BudgetConfig
 from ..exceptions import UnknownModelError
 from ..money import Amount, to_nanos, to_usd
-from .litellm_prices import litellm_cost
+from .litellm_prices import litellm_cost, litellm_extras, litellm_max_output
 from .prices import PriceRow, read_price_overrides
 from .responses import model_names, read_usage
-from .tokens import count_messages
+from .tokens import MessageTokens, count_messages
 from .usage import TokenUsage, token_count
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["MAX_AFFORDABLE_TOKENS", "PricedCall", "PricingEngine"]
 
 MAX_AFFORDABLE_TOKENS: Final = 10_000_000
+_MANY: Final = 1_000
+_ALL: Final = ("reasoning", "cache_write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +129,18 @@ class PricingEngine:
             raise TypeError("estimate() needs either messages or input_tokens.")
         output = self._config.estimate_output_tokens if max_output_tokens is None else max_output_tokens
         output_tokens = token_count(output, "max_output_tokens")
-        if input_tokens is not None:
-            cases = _worst_cases(_model(model), TokenUsage(input_tokens, output_tokens), frozenset())
-        else:
-            counted = count_messages(_model(model), messages)
-            usage = TokenUsage(counted.tokens, output_tokens, audio_input_tokens=counted.audio)
-            cases = _worst_cases(model, usage, counted.cache_for)
-        return to_usd(max(self._nanos(model, case) for case in cases))
+        counted = self.count(model, messages) if input_tokens is None else MessageTokens(input_tokens)
+        return to_usd(self.bound(model, counted, output_tokens))
+
+    def count(self, model: str, prompt: object) -> MessageTokens:
+        """Return an upper bound of the tokens of a prompt: text, or messages as dicts or SDK objects."""
+        return count_messages(_model(model), prompt)
+
+    def bound(self, model: str, prompt: MessageTokens, output_tokens: int) -> int:
+        """Return the most that a call with a prompt and so long an answer can cost, in nano-USD."""
+        usage = TokenUsage(prompt.tokens, output_tokens, audio_input_tokens=prompt.audio)
+        apart = _ALL if self._has_own_price(_model(model)) else litellm_extras(model)
+        return max(self._nanos(model, case) for case in _worst_cases(model, usage, prompt.cache_for, apart))
 
     def affordable_output_tokens(self, model: str, input_tokens: int, remaining: Amount) -> int:
         """
@@ -142,20 +149,26 @@ class PricingEngine:
         0 when the input alone costs that much, or more; at most ``MAX_AFFORDABLE_TOKENS``.
         """
         budget = to_nanos(remaining, "remaining", signed=True)
-
-        def fits(output_tokens: int) -> bool:
-            return self._nanos(model, TokenUsage(input_tokens, output_tokens)) <= budget
-
         if self._nanos(_model(model), TokenUsage(input_tokens, 0)) >= budget:
             return 0
-        affordable, too_many = 0, 1
-        while too_many <= MAX_AFFORDABLE_TOKENS and fits(too_many):
-            affordable, too_many = too_many, too_many * 2
-        too_many = min(too_many, MAX_AFFORDABLE_TOKENS + 1)
-        while too_many - affordable > 1:
-            middle = (affordable + too_many) // 2
-            affordable, too_many = (middle, too_many) if fits(middle) else (affordable, middle)
-        return affordable
+        return _most(lambda tokens: self._nanos(model, TokenUsage(input_tokens, tokens)) <= budget)
+
+    def affordable(self, model: str, prompt: MessageTokens, nanos: int) -> int:
+        """Return the longest answer, in tokens, with which a call can cost at most so many nano-USD. See bound()."""
+
+        def fits(tokens: int) -> bool:
+            return self.bound(model, prompt, tokens) <= nanos
+
+        nothing, many = self.bound(model, prompt, 0), self.bound(model, prompt, _MANY)
+        if many > nothing:  # most prices are the same for each token: one guess finds it
+            guess = min(MAX_AFFORDABLE_TOKENS, max(0, (nanos - nothing) * _MANY // (many - nothing)))
+            if fits(guess) and not fits(guess + 1):
+                return guess
+        return _most(fits)
+
+    def max_output_tokens(self, model: str) -> int | None:
+        """Return the longest answer that a model gives, in tokens, as litellm's map has it; None if it has not."""
+        return litellm_max_output(_model(model))
 
     def cost_of(self, response: object, model: str | None = None) -> PricedCall:
         """
@@ -178,6 +191,15 @@ class PricingEngine:
             name, nanos = self._price(own, usage)
         return PricedCall(name, to_usd(nanos), usage)
 
+    def cost_of_usage(self, usage: TokenUsage, *names: str) -> PricedCall:
+        """
+        Return what tokens cost under the first of several model names that has a price.
+
+        A price of the admin or the settings goes before litellm's, also under a later name. Raise UnknownModelError.
+        """
+        name, nanos = self._price(tuple(map(_model, names)), usage)
+        return PricedCall(name, to_usd(nanos), usage)
+
     def forget(self) -> None:
         """Drop the admin's rows that are kept, so that the next call loads them again."""
         with self._lock:
@@ -192,6 +214,9 @@ class PricingEngine:
     def refresh(self) -> None:
         """Load the admin's rows unless they are fresh; for a thread that may wait, before a call that must not."""
         self._admin_rows()
+
+    def _has_own_price(self, model: str) -> bool:
+        return model in self._admin_rows() or model in self._overrides
 
     def _nanos(self, model: str, usage: TokenUsage) -> int:
         return self._price((model,), usage)[1]
@@ -234,6 +259,18 @@ class PricingEngine:
             return None
 
 
+def _most(fits: Callable[[int], bool]) -> int:
+    """Return the largest number that fits, at most MAX_AFFORDABLE_TOKENS; 0 if none does."""
+    affordable, too_many = 0, 1
+    while too_many <= MAX_AFFORDABLE_TOKENS and fits(too_many):
+        affordable, too_many = too_many, too_many * 2
+    too_many = min(too_many, MAX_AFFORDABLE_TOKENS + 1)
+    while too_many - affordable > 1:
+        middle = (affordable + too_many) // 2
+        affordable, too_many = (middle, too_many) if fits(middle) else (affordable, middle)
+    return affordable
+
+
 def _model(model: object) -> str:
     if not isinstance(model, str):
         raise TypeError(f"model must be a str, not {type(model).__name__}: {model!r:.80}.")
@@ -251,11 +288,13 @@ def _row_nanos(model: str, row: PriceRow, usage: TokenUsage) -> int:
     return to_nanos(row.cost(usage), "cost")
 
 
-def _worst_cases(model: str, usage: TokenUsage, cache_for: Collection[str]) -> list[TokenUsage]:
+def _worst_cases(model: str, usage: TokenUsage, cache_for: Collection[str], apart: Collection[str]) -> list[TokenUsage]:
     """Return the ways to bill a call that can be dearer than the plain one: all reasoning, all new in the cache."""
-    cases = [usage, replace(usage, reasoning_tokens=usage.output_tokens)]
+    cases = [usage]
+    if "reasoning" in apart:
+        cases.append(replace(usage, reasoning_tokens=usage.output_tokens))
     # Claude writes the cache only where a message asks for it; other models may do it by themselves.
-    if cache_for or "claude" not in model:
+    if "cache_write" in apart and (cache_for or "claude" not in model):
         written = usage.input_tokens
         written_1h = written if "1h" in cache_for else 0
         cases += [replace(case, cache_write_tokens=written, cache_write_1h_tokens=written_1h) for case in cases]

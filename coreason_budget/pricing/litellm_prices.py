@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .usage import TokenUsage
 
-__all__ = ["litellm_cost", "load_litellm"]
+__all__ = ["litellm_cost", "litellm_extras", "litellm_max_output", "load_litellm"]
 
 _LOCAL_MAP: Final = "LITELLM_LOCAL_MODEL_COST_MAP"
 _import_lock = Lock()
@@ -25,6 +25,7 @@ _import_lock = Lock()
 _ASKS_A_SERVER: Final = frozenset({"lemonade", "ollama", "ollama_chat"})
 _ROUTES: Final = ("bedrock/converse/", "bedrock/invoke/")
 _SAME_PROVIDER: Final = {"bedrock_converse": "bedrock", "cohere_chat": "cohere", "vertex_ai_beta": "vertex_ai"}
+_EXTRAS: Final = (("reasoning", "output_cost_per_reasoning"), ("cache_write", "cache_creation_input"))
 _STANDARD_TIERS: Final = frozenset({"auto", "default", "standard"})
 
 
@@ -86,6 +87,24 @@ def litellm_cost(model: str, usage: TokenUsage) -> Decimal:
     if usage.total_tokens and not input_cost + output_cost:
         raise UnknownModelError("its price in litellm's map is 0")
     return input_cost + output_cost
+
+
+def litellm_max_output(model: str) -> int | None:
+    """Return the longest answer of a model in tokens, as litellm's map states it, None if it does not."""
+    prices = load_litellm().model_cost
+    found = _find(model, prices)
+    longest = None if found is None else prices[found[0]].get("max_output_tokens")
+    return longest if isinstance(longest, int) and longest > 0 else None
+
+
+def litellm_extras(model: str) -> frozenset[str]:
+    """Return what a model's row in litellm's map prices apart: ``reasoning``, ``cache_write``. Empty without a row."""
+    prices = load_litellm().model_cost
+    found = _find(model, prices)
+    keys = tuple(prices[found[0]]) if found is not None else ()
+    if "tiered_pricing" in keys:  # each tier may have its own
+        return frozenset(extra for extra, _ in _EXTRAS)
+    return frozenset(extra for extra, prefix in _EXTRAS if any(key.startswith(prefix) for key in keys))
 
 
 def _find(model: str, prices: Mapping[str, Mapping[str, Any]]) -> tuple[str, str] | None:

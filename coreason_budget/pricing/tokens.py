@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from .litellm_prices import load_litellm
 
-__all__ = ["MessageTokens", "count_messages"]
+__all__ = ["MessageTokens", "count_messages", "count_output"]
 
 # Texts are encoded in pieces, because the encoder's time grows faster than a piece; cutting only adds tokens.
 _PIECE: Final = 4_000
@@ -52,6 +52,12 @@ def count_messages(model: str, messages: object) -> MessageTokens:
     counted = MessageTokens(tokens=_REPLY)
     _Counter(model, counted).add(messages)
     return counted
+
+
+def count_output(model: str, text: str) -> int:
+    """Return the tokens of a text that a model has produced, for answers that broke off before their usage."""
+    encode = _encoder()
+    return sum(len(encode(text[start : start + _PIECE])) for start in range(0, len(text), _PIECE))
 
 
 class _Counter:

@@ -9,8 +9,7 @@ import pytest
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 
 from coreason_budget import budgeted, service
-from coreason_budget.http import budget as budgets
-from coreason_budget.http import streams
+from coreason_budget.metering import purse, streams
 from coreason_budget.models import SpendRecord
 
 from .site import breaking_stream
@@ -248,8 +247,7 @@ def test_a_stream_that_takes_long_keeps_its_hold(
 ) -> None:
     ledger.configure(hold_ttl=100)
     now = [1_000.0]
-    for module in (budgets, streams):
-        monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    monkeypatch.setattr(purse, "monotonic", lambda: now[0])
 
     def passing(seconds: float) -> None:
         now[0] += seconds
@@ -288,8 +286,7 @@ def test_a_hold_that_cannot_be_extended_does_not_break_the_stream(
 ) -> None:
     ledger.configure(hold_ttl=100)
     now = [1_000.0]
-    for module in (budgets, streams):
-        monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    monkeypatch.setattr(purse, "monotonic", lambda: now[0])
 
     def slow(request: Any) -> Any:
         yield charge(request, "0.2", final=True)  # the hold has ended

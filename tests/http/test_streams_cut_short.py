@@ -13,7 +13,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.test import RequestFactory
 
 from coreason_budget import budgeted
-from coreason_budget.http import streams
+from coreason_budget.metering import streams
 
 from .exchange import AsgiExchange, Call
 from .site import Urls, breaking_stream, cookies_of

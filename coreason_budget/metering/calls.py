@@ -1,0 +1,219 @@
+"""``MeteredCall``: one call of a provider. Money is held before it, its cost booked after it, however it ends."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from ..exceptions import BudgetError, HoldClosedError
+from ..ledger.steps import Twin
+from ..log import logger
+from ..money import to_usd
+from ..spends import spend_for, spend_of
+from .purse import purse_of
+
+if TYPE_CHECKING:
+    from ..ledger.steps import Operation
+    from ..manager import BudgetManager
+    from ..pricing.tokens import MessageTokens
+    from ..reservation import Reservation
+    from ..results import Receipt
+    from ..spends import Spend
+    from .current import Payer
+    from .produced import Produced
+    from .purse import Draw
+
+__all__ = ["MeteredCall", "Quote", "Request"]
+
+#: What a provider adds to a model's name: a date or a number.
+_VERSION: Final = re.compile(r"(?:[-@:.][0-9.-]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    What a call asks of a provider, as far as its price goes.
+
+    Any of ``models`` may answer. ``prompt`` is all that is sent: messages, tools, instructions. ``max_output_tokens``
+    is for each of ``choices`` answers; None leaves it to the provider. With ``amount`` (nano-USD) that is held instead
+    of an estimate. With ``fits`` the longest answer is lowered to what the budget has left, but not below so many
+    tokens for each choice.
+    """
+
+    models: tuple[str, ...]
+    prompt: object = ""
+    max_output_tokens: int | None = None
+    choices: int = 1
+    amount: int | None = None
+    fits: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What to hold for a call: an amount, and the least that will do (None: all of it), in nano-USD."""
+
+    amount: int
+    least: int | None = None
+    prompt: tuple[MessageTokens, ...] = ()
+    max_output_tokens: int | None = None
+
+
+class MeteredCall:
+    """
+    The life of one call: ``open``, then ``settle`` or ``release``, all of them operations.
+
+    It draws on the hold of whoever pays for it, if there is one that is open, else it makes one of its own.
+    """
+
+    def __init__(self, manager: BudgetManager, payer: Payer, request: Request) -> None:
+        self.manager = manager
+        self.payer = payer
+        self.request = request
+        self.receipt: Receipt | None = None
+        self._quote = Quote(0)
+        self._draw: Draw | None = None
+        self._own: Reservation | None = None
+
+    @property
+    def model(self) -> str:
+        """The model that was asked for."""
+        return self.request.models[0]
+
+    @property
+    def input_tokens(self) -> int:
+        """The tokens of the prompt, as they were counted; an upper bound."""
+        return max((counted.tokens for counted in self._quote.prompt), default=0)
+
+    def open(self) -> Operation[int | None]:
+        """
+        Hold what the call may cost; return the longest answer (tokens) to ask for if it had to be lowered, else None.
+
+        Raise BudgetExceededError, BudgetUnavailableError, or UnknownModelError for a model without a price.
+        """
+        quote: Quote = yield Twin(self.manager, "reckon", (self._quoted,))
+        self._quote = quote
+        granted = yield from self._hold(quote)
+        if quote.max_output_tokens is None:
+            return None
+        if granted >= quote.amount:
+            return quote.max_output_tokens
+        lowered: int = yield Twin(self.manager, "reckon", (partial(self._affordable, granted),))
+        return lowered
+
+    def settle(self, produced: Produced, response: object = None) -> Operation[Receipt]:
+        """Book what was produced, and leave or give back the rest of what was held. ``response`` counts only once."""
+        spend: Spend = yield Twin(self.manager, "reckon", (partial(self._spend, produced, response),))
+        if response is not None:
+            self.manager.booked.remember(response, spend)
+        draw = self._open_draw()
+        try:
+            self.receipt = yield from draw.book(spend, final=self._own is not None)
+        finally:
+            draw.close()
+        return self.receipt
+
+    def release(self) -> Operation[None]:
+        """Give back what was held: nothing was produced. Nothing happens if the call was settled."""
+        draw, self._draw = self._draw, None
+        if draw is None or self.receipt is not None:
+            return
+        draw.close()
+        if self._own is not None:
+            yield from self._own.end()
+
+    def abandon(self) -> None:
+        """Have what was held given back by another thread, where nothing can be waited for. See release()."""
+        draw, self._draw = self._draw, None
+        if draw is not None and self.receipt is None:
+            draw.close()
+            if self._own is not None:
+                self._own.abandon()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether what is held would not be held for much longer."""
+        return self._open_draw().is_due
+
+    def renew(self) -> Operation[None]:
+        """Have it held for longer."""
+        return self._open_draw().renew()
+
+    # what it may cost -----------------------------------------------------------------------------------------------
+
+    def _quoted(self) -> Quote:
+        request, pricing = self.request, self.manager.pricing
+        if request.amount is not None:
+            return Quote(request.amount)
+        prompt = tuple(pricing.count(model, request.prompt) for model in request.models)
+        if request.fits is None:
+            return Quote(self._bound(prompt, self._expected(prompt)), None, prompt)
+        longest = request.max_output_tokens or pricing.max_output_tokens(self.model) or self._expected(prompt)
+        least = min(request.fits, longest)
+        return Quote(self._bound(prompt, longest), self._bound(prompt, least), prompt, longest)
+
+    def _expected(self, prompt: tuple[MessageTokens, ...]) -> int:
+        """Return the longest answer that is provided for, in tokens for each choice."""
+        if self.request.max_output_tokens is not None:
+            return self.request.max_output_tokens
+        return self.manager.config.estimate_output_tokens
+
+    def _bound(self, prompt: tuple[MessageTokens, ...], output_tokens: int) -> int:
+        tokens = output_tokens * self.request.choices
+        costs = map(self.manager.pricing.bound, self.request.models, prompt, [tokens] * len(prompt))
+        return max(costs)
+
+    def _affordable(self, granted: int) -> int:
+        pricing, choices = self.manager.pricing, self.request.choices
+        each = (
+            pricing.affordable(model, counted, granted) // choices
+            for model, counted in zip(self.request.models, self._quote.prompt, strict=True)
+        )
+        return min(each)
+
+    # holding --------------------------------------------------------------------------------------------------------
+
+    def _hold(self, quote: Quote) -> Operation[int]:
+        purse = self.payer.purse
+        if purse is not None:
+            try:
+                self._draw = yield from purse.draw(quote.amount, quote.least)
+            except HoldClosedError:
+                pass  # it has ended, or Redis has lost it: this call holds its own
+            else:
+                return self._draw.amount
+        self._own = yield from self.manager.hold(*self.payer.accounts, quote.amount, quote.least)
+        self._draw = yield from purse_of(self._own).draw(self._own.amount_nanos)
+        return self._own.amount_nanos
+
+    def _open_draw(self) -> Draw:
+        if self._draw is None:
+            raise HoldClosedError("The call has not begun, or has ended.")
+        return self._draw
+
+    # what it did cost -----------------------------------------------------------------------------------------------
+
+    def _spend(self, produced: Produced, response: object) -> Spend:
+        """Return what to book. The money is spent: where no price can be found it is what was held."""
+        try:
+            usage = produced.usage(self.input_tokens)
+            return spend_for(self.manager.pricing.cost_of_usage(usage, *self._names(produced)))
+        except BudgetError as error:
+            held = to_usd(self._quote.amount)
+            logger.error("A call of {} is booked with the {:f} USD that were held for it: {}", self.model, held, error)
+            return spend_of(held, model=self.model)
+
+    def _names(self, produced: Produced) -> tuple[str, ...]:
+        """Return the names to look a price up by: of the model that answered, or that it is a version of."""
+        answered = produced.names
+        if not answered or any(_is_version(name, self.model) for name in answered):
+            return (self.model, *answered)
+        return (*answered, *self.request.models)
+
+
+def _is_version(answered: str, asked: str) -> bool:
+    """Return whether the answering model is the one that was asked for, under a name that tells its version."""
+    base = asked.rpartition("/")[2].removesuffix("-latest")
+    name = answered.rpartition("/")[2]
+    return name.startswith(base) and _VERSION.fullmatch(name.removeprefix(base)) is not None
