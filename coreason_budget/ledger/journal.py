@@ -249,8 +249,9 @@ class Journal:
                     payload, charge_id=f"expired:{hold_id}", cost=int(amount), kind="expired", hold_id=hold_id
                 )
                 booked.append(Booking(charge, journal_id, int(at)))
+                self.writer(booked[-1:])  # at once: whatever fails next, it is not only in the journal
         if booked:
-            yield Write(self.writer(booked))
+            yield Write(self.write_pending)
         return booked
 
     def tell(self, limit: int = 100) -> Operation[int]:

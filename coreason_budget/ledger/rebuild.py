@@ -31,13 +31,25 @@ COURTESY_SECONDS: Final = 0.5
 PAUSE_SECONDS: Final = 0.05
 LONGEST_HOLD_MS: Final = 86_400_000
 
-
 @dataclass(frozen=True, slots=True)
 class Drift:
     """What a rebuild did: nothing, or by how much (nano-USD by period) a verified account had been wrong."""
 
     rebuilt: bool
     corrections: Mapping[Period, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """
+    What the database and the journal say: limits, what was spent (nano-USD) in each period that is wanted.
+
+    ``ahead`` is when (ms) more was spent after these windows, by a clock that was ahead of the server's; else 0.
+    """
+
+    overrides: Mapping[Period, int | None]
+    spent: Mapping[Period, int]
+    ahead: int
 
 
 def rebuild(ledger: RedisLedger, subject: Subject, mode: str, every: float) -> Operation[Drift]:
@@ -49,7 +61,7 @@ def rebuild(ledger: RedisLedger, subject: Subject, mode: str, every: float) -> O
     """
     from .records import highest_journal_id
 
-    waited, deadline = 0.0, monotonic() + REBUILD_SECONDS
+    waited, reached, deadline = 0.0, 0, monotonic() + REBUILD_SECONDS
     while monotonic() < deadline:
         floor = yield Query(highest_journal_id)
         nonce = uuid4().hex
@@ -58,9 +70,10 @@ def rebuild(ledger: RedisLedger, subject: Subject, mode: str, every: float) -> O
             [ledger.keys.account(subject), ledger.keys.journal],
             nonce,
             floor,
-            "force" if mode == "open" and waited >= COURTESY_SECONDS else mode,
+            "force" if mode == "open" and (reached or waited >= COURTESY_SECONDS) else mode,
             round(every * 1000),
             defaults_text(ledger.limits.defaults(subject)),
+            reached,
         )
         if reply[0] in {"done", "fresh"}:
             return Drift(rebuilt=False, corrections={})
@@ -68,9 +81,10 @@ def rebuild(ledger: RedisLedger, subject: Subject, mode: str, every: float) -> O
             yield Pause(PAUSE_SECONDS)
             waited += PAUSE_SECONDS
             continue
-        corrections = yield from _finish(ledger, subject, nonce, Snapshot.parse(reply))
-        if corrections is not None:
-            return Drift(rebuilt=True, corrections=corrections)
+        outcome = yield from _finish(ledger, subject, nonce, Snapshot.parse(reply), reached)
+        if isinstance(outcome, Drift):
+            return outcome
+        reached = outcome
     raise BudgetUnavailableError(f"The account of {subject.label} could not be rebuilt in {REBUILD_SECONDS:g} s.")
 
 
@@ -92,24 +106,26 @@ def spent_with(
     def work() -> dict[Period, int]:
         if place_of(charge_id) not in {None, place}:
             return {}
-        return _spent(subject, place, windows, merged)
+        return _spent(subject, place, windows, merged)[0]
 
     sums: dict[Period, int] = yield Query(work)
     return sums
 
 
 def _finish(
-    ledger: RedisLedger, subject: Subject, nonce: str, snapshot: Snapshot
-) -> Operation[dict[Period, int] | None]:
-    """Sum, correct and open; None means start over."""
+    ledger: RedisLedger, subject: Subject, nonce: str, snapshot: Snapshot, reached: int
+) -> Operation[Drift | int]:
+    """Sum, correct and open; or return the instant (ms) that the account has reached, to begin again there."""
     merged = yield from ledger.journal.bookings_of(subject, snapshot.point, MERGED_AT_MOST)
     if len(merged) > MERGED_AT_MOST:
         yield from ledger.journal.drain(until=snapshot.point)
-        return None
-    overrides, sums = yield Query(lambda: _sum(ledger, subject, snapshot, merged))
+        return reached
+    summed: Sum = yield Query(lambda: _sum(ledger, subject, snapshot, merged))
+    if summed.ahead > reached:
+        return summed.ahead
     pairs: list[str] = []
     for period in PERIODS:
-        correction = str(sums[period] - snapshot.spent[period]) if period in sums else ""
+        correction = str(summed.spent[period] - snapshot.spent[period]) if period in summed.spent else ""
         pairs += [snapshot.windows[period], correction]
     reply = yield from ledger.ask(
         "rebuild_end",
@@ -119,22 +135,19 @@ def _finish(
         snapshot.verdicts,
         snapshot.version,
         2 * LONGEST_HOLD_MS,
-        *overrides_args(overrides),
+        *overrides_args(summed.overrides),
         *pairs,
         defaults_text(ledger.limits.defaults(subject)),
     )
     if reply[0] != "done":
-        return None
+        return reached
     drift = {period: int(text) for period, text in zip(PERIODS, reply[1:], strict=True) if int(text)}
     if drift:
         logger.warning("The account of {} was corrected by {} nano-USD", subject.label, drift)
-    return drift
+    return Drift(rebuilt=True, corrections=drift)
 
 
-def _sum(
-    ledger: RedisLedger, subject: Subject, snapshot: Snapshot, merged: Mapping[str, Booking]
-) -> tuple[Mapping[Period, int | None], dict[Period, int]]:
-    """Return the overrides of the database, and what was spent in each period that is wanted."""
+def _sum(ledger: RedisLedger, subject: Subject, snapshot: Snapshot, merged: Mapping[str, Booking]) -> Sum:
     overrides = ledger.limits.overrides(subject)
     defaults = ledger.limits.defaults(subject)
     wanted = {
@@ -142,21 +155,24 @@ def _sum(
         for period in PERIODS
         if period in overrides or defaults.get(period) is not None or period in snapshot.verified
     }
-    return overrides, _spent(subject, snapshot.point, wanted, merged)
+    sums, last = _spent(subject, snapshot.point, wanted, merged)
+    is_ahead = any(to_ms(window.end) <= last for window in wanted.values())
+    return Sum(overrides, sums, last if is_ahead else 0)
 
 
 def _spent(
     subject: Subject, point: str, windows: Mapping[Period, Window], merged: Mapping[str, Booking]
-) -> dict[Period, int]:
-    """Return the sums of the records up to a point of the journal, and of what the journal itself has up to there."""
+) -> tuple[dict[Period, int], int]:
+    """Return what records up to a point of the journal and the journal up to there make, and the last instant (ms)."""
     from .records import total
 
-    sums = total(subject, windows, point, merged)
+    sums, last = total(subject, windows, point, merged)
     for booking in merged.values():
+        last = max(last, booking.at)
         for period, window in windows.items():
             if _falls_into(booking.at, window):
                 sums[period] += booking.charge.cost
-    return sums
+    return sums, last
 
 
 def _falls_into(at: int, window: Window) -> bool:

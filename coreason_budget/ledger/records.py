@@ -11,7 +11,7 @@ from django.db.models import Max, Q, Sum
 
 from ..log import logger
 from ..models import SpendRecord
-from ..periods import Period, Window, from_ms
+from ..periods import Period, Window, from_ms, to_ms
 from ..scopes import Scope, Subject
 from .scripts import Booking, Charge, journal_number, journal_text
 
@@ -173,19 +173,20 @@ def highest_journal_id() -> str:
 
 def total(
     subject: Subject, windows: Mapping[Period, Window], point: str, without: Collection[str]
-) -> dict[Period, int]:
+) -> tuple[dict[Period, int], int]:
     """
-    Return what a subject spent in windows, in nano-USD: one query.
+    Return what a subject spent in windows, in nano-USD, and when (ms) it last spent in or after them: one query.
 
     It counts records up to a point of the journal and those that have no place in it, not the charge ids ``without``.
     """
     if not windows:
-        return {}
+        return {}, 0
     counted = Q(journal_id__lte=journal_number(point)) | Q(journal_id__isnull=True)
-    records = _of([subject]).filter(counted, _within(windows))
+    records = _of([subject]).filter(counted, at__gte=min(window.start for window in windows.values()))
     if without:
         records = records.exclude(charge_id__in=without)
-    return _read_sums(windows, records.aggregate(**_sums(windows)))
+    row = records.aggregate(**_sums(windows), last=Max("at"))
+    return _read_sums(windows, row), to_ms(row["last"]) if row["last"] else 0
 
 
 def totals(subjects: Sequence[Subject], windows: Mapping[Period, Window]) -> dict[Subject, dict[Period, int]]:

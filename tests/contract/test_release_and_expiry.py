@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis.exceptions import NoScriptError
 
-from coreason_budget import BudgetExceededError, HoldClosedError
+from coreason_budget import BudgetExceededError, BudgetUnavailableError, HoldClosedError
 from coreason_budget.ledger.outcomes import Granted
 from coreason_budget.models import SpendRecord
 
@@ -284,3 +285,28 @@ def test_a_leaked_hold_drops_out_after_two_generations(
         assert budget.ledger.run(verify(subject, "verify")).rebuilt is True
 
     assert held(driver, budget, "ann") == "0"
+
+
+def test_an_expired_hold_is_its_sweepers_to_write_even_if_he_cannot_go_on_with_the_next(
+    driver: Driver, budget: BudgetManager, clock: Clock, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        driver(budget, "reserve", "ann", amount="0.3", ttl=60)
+    clock.move(minutes=2)
+    asked = count(1)
+    execute = budget.ledger.connections.execute
+
+    def fail_at_the_second(args: Any) -> Any:
+        if args[0] == "HGET" and next(asked) == 2:
+            raise BudgetUnavailableError("down")
+        return execute(args)
+
+    monkeypatch.setattr(budget.ledger.connections, "execute", fail_at_the_second)
+    with pytest.raises(BudgetUnavailableError, match="down"):
+        budget.ledger.run(budget.ledger.journal.sweep())
+    with backend.client() as client:
+        client.flushall()
+
+    budget.guard.housekeeper.tick()
+
+    assert records(kind="expired") == [("expired", "0.3")]

@@ -156,6 +156,45 @@ def test_a_rebuild_counts_what_was_booked_while_the_clock_was_back(
     assert by_period(driver, budget) == ["3", "3", "3"]
 
 
+@pytest.mark.parametrize("is_written", [True, False], ids=["from the database", "from the journal"])
+def test_an_account_that_is_rebuilt_while_the_clock_is_back_forgets_nothing_of_the_window_that_it_was_in(
+    driver: Driver,
+    make: Make,
+    clock: Clock,
+    backend: Backend,
+    monkeypatch: pytest.MonkeyPatch,
+    is_written: bool,  # noqa: FBT001  # a parameter of the test
+) -> None:
+    budget = make(**ALL)
+    if not is_written:
+        monkeypatch.setattr(type(budget.ledger.journal), "write_pending", lambda _: 0)
+    clock.set("2030-05-01T00:00:01+00:00")
+    driver(budget, "charge", "ann", 2)
+    assert budget.flush(10) is is_written
+    clock.set("2030-04-30T23:59:50+00:00")
+    lose_accounts(backend)
+
+    assert by_period(driver, budget) == ["2", "2", "2"]
+
+    assert account(driver, budget, "ann").resets_at.isoformat() == "2030-05-02T00:00:00+00:00"
+    clock.set("2030-05-01T00:00:02+00:00")
+    assert by_period(driver, budget) == ["2", "2", "2"]
+
+
+def test_a_record_of_a_clock_that_was_days_ahead_takes_no_account_there(
+    driver: Driver, make: Make, clock: Clock, backend: Backend
+) -> None:
+    budget = make(**ALL)
+    clock.set("2030-05-04T00:00:01+00:00")
+    driver(budget, "charge", "ann", 2)
+    assert budget.flush(10)
+    clock.set("2030-04-30T23:59:50+00:00")
+    lose_accounts(backend)
+
+    assert by_period(driver, budget) == ["0", "2", "0"]  # it is of the same week
+    assert account(driver, budget, "ann").resets_at.isoformat() == "2030-05-01T00:00:00+00:00"
+
+
 def test_an_account_that_slept_for_months_begins_anew(driver: Driver, make: Make, clock: Clock) -> None:
     budget = make(**ALL)
     driver(budget, "charge", "ann", 5)

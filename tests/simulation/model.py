@@ -138,7 +138,7 @@ class Truth:
         for entry in self.server.journal.values():
             is_first = first.setdefault(entry.charge_id, entry) is entry
             if account in entry.subjects and start <= entry.at < end:
-                yield entry.cost, is_first
+                yield entry.cost, is_first and not self._has_other_row(entry)
         for charge_id, row in self.rows.items():
             if account not in row.subjects or not start <= row.at < end:
                 continue
@@ -146,11 +146,16 @@ class Truth:
             if twin is None:
                 yield row.cost, account not in self.unsettled.get(charge_id, ())
             elif twin.number != row.journal_id:
-                yield row.cost, False
+                # It was booked again when its id was forgotten. Either counts, until the later one is found out.
+                yield row.cost, account in twin.subjects and start <= twin.at < end and row.cost == twin.cost
         for charge_id, entry in self.floating.items():
             is_gone = charge_id not in first and charge_id not in self.rows
             if is_gone and account in entry.subjects and start <= entry.at < end:
                 yield entry.cost, False
+
+    def _has_other_row(self, entry: Entry) -> bool:
+        row = self.rows.get(entry.charge_id)
+        return row is not None and row.journal_id != entry.number
 
     def bounds(self, account: str, start: int, end: int) -> tuple[int, int]:
         """Return the least and the most that an account must say it has spent in a window."""

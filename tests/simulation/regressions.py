@@ -22,4 +22,10 @@ SEEDS: Final = {
     383: "a charge that came again after a restart with old data told a threshold again",
     408: "a charge that was executed once more after its id was lost owed a threshold to nobody",
     1366: "a threshold was not told because another period of the account had no sum yet",
+    500149: "an account that was summed while the server's clock was back before midnight forgot the new day",
+    500392: "an expired hold was only in the journal because the sweep of the next one failed",
+    500762: "an account that was first seen while the server's clock was back forgot what it had spent since midnight",
+    501306: "the same, by a clock that was an hour back",
+    501622: "the last rest of an account without any limit was asked for",
+    501972: "a charge was expected in the day of its second booking, though the database had it in that of its first",
 }

@@ -121,7 +121,7 @@ class Worker:
     def _remaining(self, user: Any, project: Any) -> Operation[Any]:
         """Return all that is left, or a nano-dollar more."""
         accounts = yield Twin(self._budget, "status", (user, project))
-        left = min(to_nanos(account.remaining) for account in accounts if account.remaining is not None)
+        left = min((to_nanos(account.remaining) for account in accounts if account.remaining is not None), default=0)
         return left + self._random.choice([0, 1]) if left else 0
 
     def _charge(
