@@ -31,6 +31,7 @@ COURTESY_SECONDS: Final = 0.5
 PAUSE_SECONDS: Final = 0.05
 LONGEST_HOLD_MS: Final = 86_400_000
 
+
 @dataclass(frozen=True, slots=True)
 class Drift:
     """What a rebuild did: nothing, or by how much (nano-USD by period) a verified account had been wrong."""
