@@ -14,6 +14,7 @@ from ..ledger.steps import Twin
 from ..metering.current import paying
 from ..metering.purse import purse_of
 from ..metering.steps import Settle
+from ..results import AccountStatus
 from .callers import http_request, known_user, project_of, user_of
 
 if TYPE_CHECKING:
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
+    from ..exceptions import BudgetExceededError
     from ..ledger.steps import Operation
     from ..manager import BudgetManager
     from ..metering.current import Payer
     from ..money import Amount
     from ..reservation import Reservation
-    from ..results import AccountStatus, Receipt
+    from ..results import Receipt
 
 __all__ = ["Frame", "RequestBudget", "budget_of"]
 
@@ -77,6 +79,7 @@ class RequestBudget:
         self._callers: set[str] = set()
         self._receipts: list[Receipt] = []
         self._latest: Callable[[], Sequence[AccountStatus]] = tuple
+        self.refusal: BudgetExceededError | None = None
         self.is_used = False
         self.has_middleware = False
 
@@ -162,6 +165,13 @@ class RequestBudget:
     def note(self, accounts: Sequence[AccountStatus]) -> None:
         """Keep how the accounts stand for the headers of the answer."""
         self._latest = lambda: accounts
+
+    def refuse(self, error: BudgetExceededError) -> None:
+        """Keep why a throttle does not let the request through, for its answer and the headers of that."""
+        self.refusal, self.is_used = error, True
+        if error.scope == "user":
+            names = ("scope", "subject", "period", "limit", "spent", "held", "remaining", "resets_at")
+            self.note([AccountStatus(**{name: getattr(error, name) for name in names})])
 
     # the bodies ------------------------------------------------------------------------------------------------------
 

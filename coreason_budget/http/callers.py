@@ -51,9 +51,9 @@ def project_of(
     request: Any, project: str | Callable[..., Any] | None, kwargs: Mapping[str, Any], config: BudgetConfig
 ) -> Operation[str | None]:
     """
-    Return the project of a call: from the URL keyword or the function of the decorator, else what PROJECT_ID says.
+    Return the project of a call: from a URL keyword or a function (of the decorator, say), else what PROJECT_ID says.
 
-    The function of the decorator gets the request as the view sees it, PROJECT_ID gets Django's.
+    The function gets the request as the view sees it, PROJECT_ID gets Django's.
     Raise ImproperlyConfigured if the URL has no such keyword, BadRequest (which Django answers with 400) for an id that
     cannot be one: it comes from the request.
     """
@@ -79,7 +79,7 @@ def _keyword(name: str, kwargs: Mapping[str, Any]) -> Any:
     except KeyError:
         known = ", ".join(map(repr, kwargs)) or "none"
         raise ImproperlyConfigured(
-            f"@budgeted(project={name!r}): the URL of this view has no keyword {name!r} (it has: {known}). Name "
+            f"project={name!r}: the URL of this view has no keyword {name!r} (it has: {known}). Name "
             "one that it has, or pass a function of the request."
         ) from None
 

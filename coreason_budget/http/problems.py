@@ -94,7 +94,7 @@ def _why(error: BudgetExceededError, whose: str) -> tuple[str, str, str]:
         return "blocked", _("Budget blocked"), _blocked(whose)
     if error.requested > error.limit:
         return "too-large", _("Request too large for the budget"), _too_large(whose)
-    if error.spent + error.requested <= error.limit:
+    if error.spent < error.limit and error.spent + error.requested <= error.limit:
         return "in-use", _("Budget in use"), _in_use(whose)
     return "exceeded", _("Budget used up"), _used_up(whose, error.period)
 

@@ -62,7 +62,7 @@ def test_a_keyword_that_the_url_has_not_is_an_error_that_names_it(
     view = site.budgeted(project="project")(paying)
 
     assert site.get(view, "/7/", route="<int:pk>/", user=ann).status == 500
-    assert "ImproperlyConfigured: @budgeted(project='project'): the URL of this view has no keyword" in caplog.text
+    assert "ImproperlyConfigured: project='project': the URL of this view has no keyword" in caplog.text
     assert "(it has: 'pk')" in caplog.text
     assert ledger.of(ann) == ("0", "0")
 

@@ -1,0 +1,14 @@
+"""The sites, people and ledger of the tests of views, for frameworks on top of Django."""
+
+from tests.http.conftest import (  # noqa: F401 - fixtures
+    ann,
+    ben,
+    clock,
+    commands,
+    ledger,
+    quiet_loops,
+    rest_site,
+    runner,
+    store,
+    warnings_of_the_app,
+)
