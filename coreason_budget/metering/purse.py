@@ -182,11 +182,11 @@ class Purse:
         """
         if not self.funds.is_open:
             raise HoldClosedError("The hold that this call was to draw on has ended.")
-        short = self._commit(amount)
+        short, ask = self._commit(amount)
         draw = Draw(self, amount)
         try:
             if short:
-                yield from self._top_up(draw, short, least)
+                yield from self._top_up(draw, short, ask, least)
             yield from self.renew()
         except BaseException:
             self.close(draw)
@@ -221,20 +221,22 @@ class Purse:
 
     # the sums -------------------------------------------------------------------------------------------------------
 
-    def _commit(self, amount: int) -> int:
-        """Promise an amount to a call and return what is short of it."""
+    def _commit(self, amount: int) -> tuple[int, int]:
+        """Promise an amount to a call; return what is short of it, and how much to ask for."""
         with self._lock:
             left = max(0, self._granted - self.funds.booked) + self._coming - self._committed
             short = min(amount, max(0, amount - left))
+            # One at a time asks for a whole step: many together would take all there is away from others.
+            ask = short if self._coming else max(short, self._step)
             self._committed += amount
             self._coming += short
-            return short
+            return short, ask
 
-    def _top_up(self, draw: Draw, short: int, least: int | None) -> Operation[None]:
+    def _top_up(self, draw: Draw, short: int, ask: int, least: int | None) -> Operation[None]:
         granted = 0
         wanted = short if least is None else max(0, short - max(0, draw.amount - least))
         try:
-            granted = yield from self.funds.more(max(short, self._step), wanted)
+            granted = yield from self.funds.more(ask, wanted)
         except BudgetExceededError:
             if wanted or draw.amount == short:
                 raise  # else what there is will do

@@ -223,7 +223,7 @@ class _Capped:
                 limit=limit,
                 spent=spent,
                 held=max(limit - spent, to_usd(0)),
-                requested=to_usd(nanos),
+                requested=to_usd(least),
                 resets_at=datetime.now(UTC),
                 retry_after=None,
             )

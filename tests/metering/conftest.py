@@ -1,0 +1,24 @@
+"""The managers and drivers of the contract tests, and calls whose provider is a function of the test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.contract.conftest import budget, clock, make
+
+if TYPE_CHECKING:
+    from tests.conftest import Backend
+
+__all__ = ["budget", "clock", "make"]
+
+
+@pytest.fixture(params=["fake", "real"])
+def backend(request: pytest.FixtureRequest, settings: Any) -> Backend:
+    """Run on the in-memory server and on Valkey: nothing here speaks to the server in words of its own."""
+    from tests.conftest import fake_backend, server_backend
+
+    made = fake_backend() if request.param == "fake" else server_backend("real", request.getfixturevalue("real_server"))
+    settings.CACHES = {**settings.CACHES, "default": made.alias}
+    return made
