@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from coreason_budget.ledger.scripts import Answer, parse_answer
@@ -21,83 +22,150 @@ __all__ = ["CHECKS"]
 
 
 def reserve(auditor: Auditor, served: Served) -> None:
-    """Check a verdict."""
-    hold_id, subjects = id_in(served.keys[0]), subjects_in(served.keys[3:])
-    amount, ttl = int(served.args[3]), int(served.args[4])
-    known = auditor.server.holds.get(hold_id) if ttl else None
+    """Check a verdict on a new hold, or on a top-up of an open one."""
+    asked = Asked.of(served)
+    known = auditor.server.holds.get(asked.hold_id) if asked.ttl else None
+    before = known.topped_up.get(asked.nonce) if asked.nonce and known is not None else None
+    is_repeated = before is not None if asked.nonce else known is not None
     match served.reply:
-        case ["ok", *_] if known is not None:
-            auditor.require("4. only an open hold is granted again", _is_live(auditor, known), hold_id, known)
-            auditor.require("4. as it was", int(served.reply[2]) == known.deadline, hold_id, known, served)
+        case ["ok", _, deadline, granted, *_] if known is not None and is_repeated:
+            auditor.require("4. only an open hold is granted again", _is_live(auditor, known), asked, known)
+            first = known.amount if before is None else before
+            same = (int(deadline), int(granted)) == (known.deadline, first)
+            auditor.require("4. as it was", same, asked, known, served)
             auditor.unchanged(served)
         case ["ok", *_]:
-            _granted(auditor, served, subjects, amount, ttl, hold_id)
+            _granted(auditor, served, asked, known)
         case ["exceeded", *_]:
-            _refused(auditor, served, subjects, amount, hold_id)
+            _refused(auditor, served, asked, known)
         case ["missing", *indexes]:
             auditor.unchanged(served)
             for index in indexes:
-                _missing(auditor, served, subjects[int(index) - 1], served.args[2].split("|")[int(index) - 1])
+                _missing(auditor, served, asked.subjects[int(index) - 1], asked.defaults[int(index) - 1])
         case ["gone", _]:
             auditor.unchanged(served)
-            ended = known is not None and not _is_live(auditor, known)
-            auditor.require("12. only what has ended is gone", ended, hold_id, known, served)
+            ended = bool(asked.nonce) if known is None else not _is_live(auditor, known)
+            auditor.require("12. only what has ended is gone", ended, asked, known, served)
         case ["stale" | "clock", *_]:
             auditor.unchanged(served)
         case _:
             auditor.broken("12. no reason to say so", served)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a hold was asked for with. ``least`` is what will do, ``nonce`` is of a top-up."""
+
+    hold_id: str
+    subjects: tuple[str, ...]
+    defaults: tuple[str, ...]
+    amount: int
+    ttl: int
+    least: int
+    nonce: str
+
+    @classmethod
+    def of(cls, served: Served) -> Asked:
+        _, _, defaults, amount, ttl, _, least, nonce = map(str, served.args)
+        return cls(
+            id_in(served.keys[0]),
+            subjects_in(served.keys[3:]),
+            tuple(defaults.split("|")),
+            int(amount),
+            int(ttl),
+            int(amount) if least == "" else int(least),
+            nonce,
+        )
+
+
 def _is_live(auditor: Auditor, hold: Hold) -> bool:
     return hold.state == "open" and hold.run == auditor.server.run
 
 
-def _granted(auditor: Auditor, served: Served, subjects: Sequence[str], amount: int, ttl: int, hold_id: str) -> None:
-    instant = auditor.moment(served, subjects)
-    generations = {subject: served.after.account(subject).generation for subject in subjects}
-    if ttl:
-        deadline = served.now + ttl
-        policy = json.loads(served.args[1])["policy"]
-        run = auditor.server.run
-        auditor.server.holds[hold_id] = Hold(amount, amount, tuple(subjects), generations, run, deadline, policy)
-        auditor.server.deadlines.add(hold_id)
-        auditor.moved(served, {}, instant, rolls=subjects)
+def _granted(auditor: Auditor, served: Served, asked: Asked, known: Hold | None) -> None:
+    instant, granted = auditor.moment(served, asked.subjects), int(served.reply[3])
+    auditor.require("1. no more than was asked for", asked.least <= granted <= asked.amount, asked, served)
+    if asked.ttl:
+        _hold(auditor, served, asked, known, granted)
+        auditor.moved(served, {}, instant, rolls=asked.subjects)
     else:
         auditor.unchanged(served)
-    for i, subject in enumerate(subjects):
+    is_full = granted == asked.amount
+    for i, subject in enumerate(asked.subjects):
         account = served.after.account(subject)
         is_open = auditor.is_open(account, served.terms) and subject in auditor.server.opened
         auditor.require("8. only open accounts are decided on", is_open, subject, account, served)
-        held = account.held + account.held_before + (0 if ttl else amount)
-        for code, state, cap in limited(account, served.args[2].split("|")[i]):
+        held = account.held + account.held_before + (0 if asked.ttl else granted)
+        for code, state, cap in limited(account, asked.defaults[i]):
             auditor.require("8. every period was summed", state.verified, subject, code, state, served)
             spent = state.spent if state.window == windows.window_at(code, instant, auditor.zone) else 0
-            within = spent + held <= cap if amount or ttl else spent + held < cap
-            auditor.require("1. never over", within, subject, code, spent, held, amount, cap, served)
-            auditor.require("1. blocked is blocked", cap > 0, subject, code, spent, held, amount, cap, served)
+            within = spent + held <= cap if asked.amount or asked.ttl else spent + held < cap
+            auditor.require("1. never over", within, subject, code, spent, held, granted, cap, served)
+            auditor.require("1. blocked is blocked", cap > 0, subject, code, spent, held, granted, cap, served)
             auditor.world.limits.check_current(subject, code, state.limit, served)
+            is_full = is_full or spent + held == cap
+    auditor.require("12. less is held only where nothing more has room", is_full, asked, served)
 
 
-def _refused(auditor: Auditor, served: Served, subjects: Sequence[str], amount: int, hold_id: str) -> None:
+def _hold(auditor: Auditor, served: Served, asked: Asked, known: Hold | None, granted: int) -> None:
+    """Hold what was granted, on a new hold or on one that is open."""
+    generations = {subject: served.after.account(subject).generation for subject in asked.subjects}
+    deadline = served.now + asked.ttl
+    if asked.nonce:
+        auditor.require("4. an open hold is topped up", known is not None and _is_live(auditor, known), known, served)
+        assert known is not None
+        known.left += granted
+        known.topped_up[asked.nonce] = granted
+        known.generations, known.deadline = generations, deadline
+    else:
+        policy, run = json.loads(served.args[1])["policy"], auditor.server.run
+        auditor.server.holds[asked.hold_id] = Hold(granted, granted, asked.subjects, generations, run, deadline, policy)
+    auditor.server.deadlines.add(asked.hold_id)
+
+
+def _refused(auditor: Auditor, served: Served, asked: Asked, known: Hold | None) -> None:
     auditor.unchanged(served)
     _, at, index, code, window, spent, held, cap, first = served.reply
-    subject = subjects[int(index) - 1]
+    subject = asked.subjects[int(index) - 1]
     account = served.after.account(subject)
-    state, instant = account.periods[code], auditor.moment(served, subjects)
-    caps = {of: limit for of, _, limit in limited(account, served.args[2].split("|")[int(index) - 1])}
+    state, instant = account.periods[code], auditor.moment(served, asked.subjects)
+    caps = {of: limit for of, _, limit in limited(account, asked.defaults[int(index) - 1])}
     now_in = windows.window_at(code, instant, auditor.zone)
     facts = (at, window, spent, held, cap)
     seen = state.spent if state.window == now_in else 0
-    expected = (str(instant), now_in, str(seen), str(account.held + account.held_before), str(caps.get(code)))
+    counted = account.held + account.held_before + _forgotten(account, subject, asked, known)
+    expected = (str(instant), now_in, str(seen), str(counted), str(caps.get(code)))
     auditor.require("a refusal tells how it is", facts == expected, facts, expected, served)
-    total = int(spent) + int(held) + amount
-    is_full = total > int(cap) or (amount == 0 and total >= int(cap)) or int(cap) == 0
-    auditor.require("12. refused only where there is no room", is_full, facts, amount, served)
+    total = int(spent) + int(held) + (asked.amount if asked.least == asked.amount else max(1, asked.least))
+    is_full = total > int(cap) or (asked.amount == 0 and total >= int(cap)) or int(cap) == 0
+    if asked.least < asked.amount:
+        is_full = is_full or _is_full_elsewhere(auditor, served, asked, known, instant)
+    auditor.require("12. refused only where there is no room", is_full, facts, asked, served)
     if first == "1":
         holds = auditor.world.firsts.setdefault((subject, code, window), set())
-        holds.add(hold_id)
+        holds.add(f"{asked.hold_id}{asked.nonce}")
         lonely = len(holds) == 1 or auditor.world.has_lost_data
         auditor.require("5. the first refusal is told once", lonely, holds, served)
+
+
+def _is_full_elsewhere(auditor: Auditor, served: Served, asked: Asked, known: Hold | None, instant: int) -> bool:
+    """Return whether any limit has no room for the least: the one that is told is the one that resets last."""
+    for i, subject in enumerate(asked.subjects):
+        account = served.after.account(subject)
+        held = account.held + account.held_before + _forgotten(account, subject, asked, known)
+        for code, state, cap in limited(account, asked.defaults[i]):
+            spent = state.spent if state.window == windows.window_at(code, instant, auditor.zone) else 0
+            if spent + held + max(1, asked.least) > cap:
+                return True
+    return False
+
+
+def _forgotten(account: Account, subject: str, asked: Asked, known: Hold | None) -> int:
+    """Return what is left of a hold on an account that counts it no more: a top-up counts it again."""
+    if not asked.nonce or known is None:
+        return 0
+    counts = known.generations.get(subject) in {account.generation, account.generation_before}
+    return 0 if counts else known.left
 
 
 def limited(account: Account, defaults: str) -> Iterator[tuple[str, PeriodState, int]]:

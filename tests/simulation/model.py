@@ -31,6 +31,7 @@ class Hold:
     policy: str
     state: str = "open"
     rest: int = 0
+    topped_up: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from .regressions import SEEDS
 
 ROOT: Final = Path(__file__).parents[2]
 CASES: Final = 1_000
+#: In every other million of seeds holds are topped up, and some take what has room.
+FIRST: Final = 1_000_000
 
 
 def simulate(*arguments: object, **environment: str) -> str:
@@ -39,7 +41,7 @@ def simulate(*arguments: object, **environment: str) -> str:
 
 @pytest.mark.timeout(300)
 def test_every_promise_is_kept_in_a_thousand_cases() -> None:
-    told = simulate("--cases", CASES, "--jobs", 2)
+    told = simulate("--first", FIRST, "--cases", CASES, "--jobs", 2)
 
     assert told.splitlines()[-1].startswith(f"{CASES} cases in ")
     assert told.splitlines()[-1].endswith("every promise was kept")

@@ -99,7 +99,9 @@ class Worker:
         if random.random() < 0.15:
             amount = (yield from self._remaining(user, project)) or amount
         ttl = random.choice([5, 20, 20, 120, 600])
-        options = {"amount": to_usd(amount), "ttl": ttl}
+        options: dict[str, Any] = {"amount": to_usd(amount), "ttl": ttl}
+        if self._world.tops_up:
+            options["least"] = self._least(amount)
         hold = yield Twin(self._budget, "reserve", (user, project), options)
         late = random.random() < self._world.profile.late
         for part in range(random.choice([0, 1, 1, 1, 2, 3])):
@@ -109,6 +111,8 @@ class Worker:
                     yield Twin(hold, "extend", (random.choice([20, 120]),))
                 except HoldClosedError:
                     self._world.note(self.name, "extend: too late")
+            if self._world.tops_up and random.random() < 0.6:
+                yield from self._top_up(hold)
             cost = random.choice([amount, amount // 2, amount // 3, amount + 7, 0, self._amount()])
             yield from self._charge(hold, cost, f"c{self._number}.{part}", final=random.random() < 0.3)
         yield self._thinking(ttl * SECOND, late=late)
@@ -117,6 +121,18 @@ class Worker:
             yield Twin(hold, "release")
         elif end == "abandon":
             hold.abandon()
+
+    def _top_up(self, hold: Any) -> Operation[Any]:
+        more = self._amount() if self._random.random() < 0.8 else self._random.randrange(1, 400) * CENT
+        try:
+            yield Twin(hold, "top_up", (to_usd(more),), {"least": self._least(more)})
+        except (BudgetExceededError, HoldClosedError) as error:
+            self._world.note(self.name, f"not topped up: {error}")
+
+    def _least(self, amount: int) -> Any:
+        """Return the least that will do: all of an amount, half of it, or whatever there is."""
+        least = self._random.choice([None, amount // 2, 0])
+        return None if least is None else to_usd(least)
 
     def _remaining(self, user: Any, project: Any) -> Operation[Any]:
         """Return all that is left, or a nano-dollar more."""

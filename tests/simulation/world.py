@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["World"]
 
+MILLION: Final = 1_000_000
 CALLS: Final = (5, 8, 11)
 #: How long after something went wrong operations may fail: until all that waits has timed out.
 TROUBLE_LASTS: Final = 90 * SECOND
@@ -70,6 +71,7 @@ class World:
         self.random = Random(seed)
         self.ids = Random(f"ids of {seed}")
         self.profile = profile or PROFILES[seed % len(PROFILES)]
+        self.tops_up = seed // MILLION % 2 == 1  # so that older seeds go on to mean what they did
         self.never_waits = is_async is not None
         self._is_async = is_async
         self._loop = loop

@@ -93,7 +93,7 @@ if worst and least then
 end
 if worst then
   local a, p = accounts[worst.i], worst.p
-  local mark, told, first = worst.window .. '|' .. id, a[p.f], '0'
+  local mark, told, first = worst.window .. '|' .. id .. nonce, a[p.f], '0'
   if not told or string.sub(told, 1, #worst.window) ~= worst.window then
     redis.call('HSET', a.key, p.f, mark)
     first = '1'
