@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["PARTS", "Options", "perform"]
 
 #: The parts, by the name that --only takes; each is a module with a function ``measure``.
-PARTS: Final = ("calls", "requests")
+PARTS: Final = ("calls", "requests", "peers")
 BENCHMARKS: Final = Path(__file__).parent
 
 
