@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, product
 from statistics import median
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -38,13 +38,12 @@ _numbers = count(1)
 
 @dataclass(slots=True)
 class Contender:
-    """A peer in the run, and the µs of its turns: questions and calls of each way, round by round."""
+    """A peer in the run, and the µs of its turns: a bare question and a call, of each way, round by round."""
 
     entry: Entry
     player: Player
     store: str
-    pings: dict[str, list[float]] = field(default_factory=dict)
-    calls: dict[str, list[float]] = field(default_factory=dict)
+    times: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def name(self, way: str) -> str:
         """Return how a row calls it."""
@@ -55,35 +54,39 @@ class Contender:
         return [way for way in self.player.ways if way not in self.player.variants]
 
     def take_turn(self, calls: int) -> None:
-        """Time this many questions and calls, each way. None: open an account and warm up."""
-        if not calls:
-            self.player.open(f"user-{next(_numbers)}", WIDE)
+        """Time this many calls, each way."""
         for way in self.player.ways:
-            if not calls:
-                self.player.call(way, WARM_UP)
-                continue
-            self.pings.setdefault(way, []).append(self.player.ping(way, calls))
-            self.calls.setdefault(way, []).append(self.player.call(way, calls))
+            self.times.setdefault(way, []).append(self.player.turn(way, calls))
+
+    def warm_up(self) -> None:
+        """Open an account and call it a few times."""
+        self.player.open(f"user-{next(_numbers)}", WIDE)
+        for way in self.player.ways:
+            self.player.turn(way, WARM_UP)
 
 
 def take_turns(contenders: Sequence[Contender], options: Options) -> dict[str, UnavailableError]:
     """Time all in every round, so that a slow moment of the machine hits all; return who failed, by name, and why."""
     failed: dict[str, UnavailableError] = {}
-    for calls in (0, *[options.calls] * options.rounds):
-        for contender in contenders:
-            if contender.entry.name in failed:
-                continue
-            try:
-                contender.take_turn(calls)
-            except UnavailableError as reason:
-                failed[contender.entry.name] = reason
+    for turn, contender in product(range(options.rounds + 1), contenders):
+        if contender.entry.name in failed:
+            continue
+        try:
+            if turn == 0:
+                contender.warm_up()
+            else:
+                contender.take_turn(options.calls)
+        except UnavailableError as reason:
+            failed[contender.entry.name] = reason
     return failed
 
 
 def time_rows(contender: Contender) -> Iterator[Row]:
     """Return what a call takes, both its halves."""
-    for way, calls in contender.calls.items():
-        ratios = [call / ping for call, ping in zip(calls, contender.pings[way], strict=True)]
+    for way, times in contender.times.items():
+        pings = contender.times[contender.player.variants.get(way, way)]
+        calls = [call for _, call in times]
+        ratios = [call / ping for call, (ping, _) in zip(calls, pings, strict=True)]
         is_first = way == contender.player.ways[0]
         note = f"{contender.player.client}; {contender.entry.note}" if is_first else ""
         yield Row(PART, contender.name(way), median(calls), "µs", median(ratios), spread(ratios), note)
@@ -99,7 +102,7 @@ def traffic(contender: Contender, way: str) -> tuple[Traffic, Traffic, Traffic]:
         entry = contender.entry
         player = stack.enter_context(Player(entry.module, entry.python(), through, paths=entry.paths()))
         player.open(f"user-{next(_numbers)}", WIDE)
-        player.call(way, WARM_UP)
+        player.turn(way, WARM_UP)
         watched = [player.watched(way, proxy) for _ in range(WATCHED)]
     asked, booked, later = (
         Traffic(round(median(one.commands for one in part)), round(median(one.trips for one in part)))

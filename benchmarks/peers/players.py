@@ -39,7 +39,7 @@ class Player:
         self._exits = contextlib.ExitStack()
         self._folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory()))
         self.ways: list[str] = []
-        self.variants: list[str] = []
+        self.variants: dict[str, str] = {}
         with (self._folder / "errors").open("wb") as errors:
             self._process = subprocess.Popen(  # noqa: S603 - this package's adapters
                 [python, "-P", "-m", f"adapters.{module}"],
@@ -70,13 +70,10 @@ class Player:
         said = self._do("open", user=user, limit=limit)
         self.ways, self.variants = said["ways"], said["variants"]
 
-    def ping(self, way: str, calls: int) -> float:
-        """Return the µs that a bare question to the store takes."""
-        return float(self._do("ping", way=way, calls=calls)["us"])
-
-    def call(self, way: str, calls: int) -> float:
-        """Return the µs that asking and booking take together."""
-        return float(self._do("call", way=way, calls=calls, estimate=ESTIMATE, cost=COST)["us"])
+    def turn(self, way: str, calls: int) -> tuple[float, float]:
+        """Return the µs that a bare question to the store takes, and asking and booking together; medians of calls."""
+        said = self._do("turn", way=way, calls=calls, estimate=ESTIMATE, cost=COST)
+        return float(said["ping"]), float(said["call"])
 
     def watched(self, way: str, proxy: CountingProxy) -> tuple[Traffic, Traffic, Traffic]:
         """Call once and return what went over the wire to ask, to book, and afterwards in the background."""

@@ -80,7 +80,7 @@ class CheckedFirst(Adapter):
 
 
 def test_our_calls_wait_for_two_round_trips_and_are_counted_once_behind_them(contender: contest.Contender) -> None:
-    contender.take_turn(0)
+    contender.warm_up()
 
     assert contender.kinds() == ["sync", "async"]
     for way in contender.kinds():
@@ -110,7 +110,7 @@ def test_every_way_is_timed_in_every_round(contender: contest.Contender) -> None
     rows = list(contest.time_rows(contender))
     assert [row.name.rpartition(" 0.1.0, ")[2] for row in rows] == ["sync", "async", "sync, rows written meanwhile"]
     assert all(row.ratio and row.value for row in rows)
-    assert [len(times) for times in contender.calls.values()] == [2, 2, 2]
+    assert [len(times) for times in contender.times.values()] == [2, 2, 2]
 
 
 def test_a_player_that_ends_is_left_out_with_its_last_words(server: RealServer) -> None:

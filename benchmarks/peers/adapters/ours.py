@@ -77,7 +77,7 @@ class Ours(Adapter):
         return {
             "sync": Way(client.ping, call),
             "async": Way(aclient.ping, acall, is_async=True),
-            MEANWHILE: Way(client.ping, call, is_variant=True),
+            MEANWHILE: Way(client.ping, call, variant_of="sync"),
         }
 
     def begin(self, way: str) -> None:

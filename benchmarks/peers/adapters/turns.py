@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib.metadata import version
+from statistics import median
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,13 +33,13 @@ class Way:
     A way to call a peer, with functions or with ones that return awaitables.
 
     ``call`` asks for an estimate (USD, as text), waits for ``during`` and books a cost. It raises one of the adapter's
-    ``refusals`` if the budget says no. A variant of another way differs from it only in time.
+    ``refusals`` if the budget says no. A variant of another way differs from it only in time, and shares its ping.
     """
 
     ping: Callable[[], Any]
     call: Callable[[str, str, Callable[[], Any]], Any]
     is_async: bool = False
-    is_variant: bool = False
+    variant_of: str = ""
 
 
 class Adapter:
@@ -104,16 +105,20 @@ class _Turns:
 
     def open(self, user: str, limit: str) -> dict[str, object]:
         self._ways = self._adapter.open(user, limit, self._runner.run)
-        variants = [name for name, way in self._ways.items() if way.is_variant]
+        variants = {name: way.variant_of for name, way in self._ways.items() if way.variant_of}
         return {"ways": list(self._ways), "variants": variants}
 
-    def ping(self, way: str, calls: int) -> dict[str, object]:
-        return self._timed(way, self._ways[way].ping, calls)
-
-    def call(self, way: str, calls: int, estimate: str, cost: str) -> dict[str, object]:
+    def turn(self, way: str, calls: int, estimate: str, cost: str) -> dict[str, object]:
+        """Ask the store and call, in turn; return the median µs of each, which a moment of other work does not move."""
         chosen = self._ways[way]
-        during = _anothing if chosen.is_async else _nothing
-        return self._timed(way, lambda: chosen.call(estimate, cost, during), calls)
+        self._adapter.begin(way)
+        if chosen.is_async:
+            times = self._runner.run(_aturn(chosen, calls, estimate, cost))
+        else:
+            times = _turn(chosen, calls, estimate, cost)
+        self._adapter.settle()
+        ping, call = (median(part) / 1_000 for part in zip(*times, strict=True))
+        return {"ping": ping, "call": call}
 
     def watched(self, way: str, estimate: str, cost: str) -> dict[str, object]:
         """Call once, with a pause after asking and a pause after booking; then settle."""
@@ -137,18 +142,6 @@ class _Turns:
 
     async def _apause(self) -> None:
         self._talk.pause()
-
-    def _timed(self, way: str, work: Callable[[], Any], calls: int) -> dict[str, object]:
-        self._adapter.begin(way)
-        start = perf_counter_ns()
-        if self._ways[way].is_async:
-            self._runner.run(_repeated(work, calls))
-        else:
-            for _ in range(calls):
-                work()
-        elapsed = perf_counter_ns() - start
-        self._adapter.settle()
-        return {"us": elapsed / calls / 1_000}
 
     def _threads(self, way: Way, callers: int, amount: str) -> list[str]:
         barrier = threading.Barrier(callers)
@@ -199,6 +192,28 @@ class _Turns:
         return "refused" if isinstance(error, self._adapter.refusals) else f"{type(error).__name__}: {error}"
 
 
+def _turn(way: Way, calls: int, estimate: str, cost: str) -> list[tuple[int, int]]:
+    times = []
+    for _ in range(calls):
+        start = perf_counter_ns()
+        way.ping()
+        asked = perf_counter_ns()
+        way.call(estimate, cost, _nothing)
+        times.append((asked - start, perf_counter_ns() - asked))
+    return times
+
+
+async def _aturn(way: Way, calls: int, estimate: str, cost: str) -> list[tuple[int, int]]:
+    times = []
+    for _ in range(calls):
+        start = perf_counter_ns()
+        await way.ping()
+        asked = perf_counter_ns()
+        await way.call(estimate, cost, _anothing)
+        times.append((asked - start, perf_counter_ns() - asked))
+    return times
+
+
 def _nothing() -> None:
     pass
 
@@ -209,8 +224,3 @@ async def _anothing() -> None:
 
 async def _awaited(awaitable: Awaitable[object]) -> None:
     await awaitable
-
-
-async def _repeated(work: Callable[[], Awaitable[object]], calls: int) -> None:
-    for _ in range(calls):
-        await work()
