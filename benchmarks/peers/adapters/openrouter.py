@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from contextlib import closing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -72,6 +74,13 @@ class Peer(Adapter):
                 cursor.execute("SELECT 1")
 
         def call(estimate: str, cost: str, during: Callable[[], None]) -> None:
+            if threading.current_thread() is threading.main_thread():
+                hold(estimate, cost, during)
+                return
+            with closing(connection):  # as Django does for a thread that ends with its request
+                hold(estimate, cost, during)
+
+        def hold(estimate: str, cost: str, during: Callable[[], None]) -> None:
             row = reserve_request(profile, model, estimated_cost=Decimal(estimate))
             set_active_reservation(row.pk, budgeted=True)
             during()

@@ -25,6 +25,8 @@ STORE: Final = os.environ.get("PEER_STORE", "")
 PROJECT: Final = "search"
 #: A limit in USD that nobody reaches.
 WIDE: Final = "100000"
+#: How many of a kind are timed before those of the other: the first of them find caches cold, the median does not.
+IN_A_ROW: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +111,16 @@ class _Turns:
         return {"ways": list(self._ways), "variants": variants}
 
     def turn(self, way: str, calls: int, estimate: str, cost: str) -> dict[str, object]:
-        """Ask the store and call, in turn; return the median µs of each, which a moment of other work does not move."""
+        """Ask the store and call, some of each in turn; return medians in µs, which other work hardly moves."""
         chosen = self._ways[way]
+        during = _anothing if chosen.is_async else _nothing
+        times: dict[str, list[int]] = {"ping": [], "call": []}
         self._adapter.begin(way)
-        if chosen.is_async:
-            times = self._runner.run(_aturn(chosen, calls, estimate, cost))
-        else:
-            times = _turn(chosen, calls, estimate, cost)
+        while len(times["call"]) < calls:
+            times["ping"] += self._timed(chosen, chosen.ping)
+            times["call"] += self._timed(chosen, lambda: chosen.call(estimate, cost, during))
         self._adapter.settle()
-        ping, call = (median(part) / 1_000 for part in zip(*times, strict=True))
-        return {"ping": ping, "call": call}
+        return {name: median(each) / 1_000 for name, each in times.items()}
 
     def watched(self, way: str, estimate: str, cost: str) -> dict[str, object]:
         """Call once, with a pause after asking and a pause after booking; then settle."""
@@ -142,6 +144,9 @@ class _Turns:
 
     async def _apause(self) -> None:
         self._talk.pause()
+
+    def _timed(self, way: Way, work: Callable[[], Any]) -> list[int]:
+        return self._runner.run(_arepeated(work)) if way.is_async else _repeated(work)
 
     def _threads(self, way: Way, callers: int, amount: str) -> list[str]:
         barrier = threading.Barrier(callers)
@@ -192,25 +197,21 @@ class _Turns:
         return "refused" if isinstance(error, self._adapter.refusals) else f"{type(error).__name__}: {error}"
 
 
-def _turn(way: Way, calls: int, estimate: str, cost: str) -> list[tuple[int, int]]:
+def _repeated(work: Callable[[], object]) -> list[int]:
     times = []
-    for _ in range(calls):
+    for _ in range(IN_A_ROW):
         start = perf_counter_ns()
-        way.ping()
-        asked = perf_counter_ns()
-        way.call(estimate, cost, _nothing)
-        times.append((asked - start, perf_counter_ns() - asked))
+        work()
+        times.append(perf_counter_ns() - start)
     return times
 
 
-async def _aturn(way: Way, calls: int, estimate: str, cost: str) -> list[tuple[int, int]]:
+async def _arepeated(work: Callable[[], Awaitable[object]]) -> list[int]:
     times = []
-    for _ in range(calls):
+    for _ in range(IN_A_ROW):
         start = perf_counter_ns()
-        await way.ping()
-        asked = perf_counter_ns()
-        await way.call(estimate, cost, _anothing)
-        times.append((asked - start, perf_counter_ns() - asked))
+        await work()
+        times.append(perf_counter_ns() - start)
     return times
 
 
