@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -64,7 +65,11 @@ def _postgres() -> Iterator[str]:
         raise UnavailableError(f"its store cannot be started: {error}") from error
     if find_program("initdb") is None:
         raise UnavailableError("PostgreSQL, its store, is not installed")
-    with PostgresServer(options={"max_connections": "300"}) as server:
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(PostgresServer(options={"max_connections": "300"}))
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            raise UnavailableError(f"PostgreSQL, its store, did not start: {error}") from error
         with server.admin() as admin:
             admin.execute(f"CREATE DATABASE benchmark OWNER {ROLE}")
         yield f"postgresql://{ROLE}@127.0.0.1:{server.port}/benchmark"

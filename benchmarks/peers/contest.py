@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import count, product
 from statistics import median
 from typing import TYPE_CHECKING, Final
@@ -135,7 +136,7 @@ def crowd_rows(contender: Contender) -> Iterator[Row]:
         for _ in range(CROWDS):
             contender.player.open(f"crowd-{next(_numbers)}", LIMIT)
             called, failures = contender.player.crowd(way, CALLERS, AMOUNT)
-            spent.append(called * float(AMOUNT))
+            spent.append(float(called * Decimal(AMOUNT)))
             failed |= set(failures)
         note = f"{CALLERS} callers at once who want ${AMOUNT} each of ${LIMIT}"
         if failed:

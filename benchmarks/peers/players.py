@@ -40,22 +40,12 @@ class Player:
         self._folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory()))
         self.ways: list[str] = []
         self.variants: dict[str, str] = {}
-        with (self._folder / "errors").open("wb") as errors:
-            self._process = subprocess.Popen(  # noqa: S603 - this package's adapters
-                [python, "-P", "-m", f"adapters.{module}"],
-                cwd=self._folder,
-                env=_environment(store, paths),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
-        self._exits.callback(self._end)
-        try:
+        with contextlib.ExitStack() as exits:
+            exits.push(self._exits)
+            self._process = self._started([python, "-P", "-m", f"adapters.{module}"], _environment(store, paths))
+            self._exits.callback(self._end)
             said = self._answer()
-        except UnavailableError:
-            self._exits.close()
-            raise
+            exits.pop_all()
         self.version: str = said["version"]
         self.client: str = said["client"]
 
@@ -89,6 +79,21 @@ class Player:
         """Return how many of these callers were let through at once, and what failed for other reasons than money."""
         said = self._do("crowd", way=way, callers=callers, amount=amount)
         return int(said["called"]), list(said["failures"])
+
+    def _started(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+        with (self._folder / "errors").open("wb") as errors:
+            try:
+                return subprocess.Popen(  # noqa: S603 - this package's adapters
+                    command,
+                    cwd=self._folder,
+                    env=environment,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                )
+            except OSError as error:
+                raise UnavailableError(f"its Python cannot be run: {error}") from error
 
     def _do(self, what: str, **arguments: object) -> dict[str, Any]:
         assert self._process.stdin is not None  # noqa: S101 - it is a pipe

@@ -118,6 +118,11 @@ def test_a_player_that_ends_is_left_out_with_its_last_words(server: RealServer) 
         Player("nobody", sys.executable, server.url)
 
 
+def test_a_player_whose_python_is_gone_is_left_out(server: RealServer, tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="its Python cannot be run"):
+        Player(OURS.module, str(tmp_path / "python"), server.url)
+
+
 def test_a_pipeline_is_one_round_trip_and_each_of_its_commands_counts(proxy: CountingProxy) -> None:
     with Redis(port=proxy.port) as client:
         client.ping()
