@@ -109,7 +109,7 @@ def test_messages_are_never_counted_below_litellms_count(model: str) -> None:
     ("model", "text", "tokens"),
     [
         ("gpt-4", "hello world", 2 + 3),
-        ("gpt-4o", "hello world", 3 + 3),
+        ("gpt-4o", "hello world", 2 + 3),
         ("claude-sonnet-4-5", "hello world", 4 + 3),
         ("claude-sonnet-4-5", "a", 1 + 3),
     ],

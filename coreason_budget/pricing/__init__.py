@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from .engine import PricedCall, PricingEngine
 from .prices import PriceRow, read_price_overrides, read_price_rows
+from .streams import StreamedResponse
+from .tokens import count_output
 from .usage import TokenUsage
 
-__all__ = ["PriceRow", "PricedCall", "PricingEngine", "TokenUsage", "read_price_overrides", "read_price_rows"]
+__all__ = [
+    "PriceRow",
+    "PricedCall",
+    "PricingEngine",
+    "StreamedResponse",
+    "TokenUsage",
+    "count_output",
+    "read_price_overrides",
+    "read_price_rows",
+]

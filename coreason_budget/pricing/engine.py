@@ -13,6 +13,7 @@ from ..money import Amount, to_nanos, to_usd
 from .litellm_prices import litellm_cost, litellm_extras, litellm_max_output
 from .prices import PriceRow, read_price_overrides
 from .responses import model_names, read_usage
+from .streams import StreamedResponse
 from .tokens import MessageTokens, count_messages
 from .usage import TokenUsage, token_count
 
@@ -84,6 +85,7 @@ class PricingEngine:
         audio_output_tokens: int = 0,
         image_input_tokens: int = 0,
         image_output_tokens: int = 0,
+        web_searches: int = 0,
         service_tier: str | None = None,
     ) -> Decimal:
         """
@@ -106,6 +108,7 @@ class PricingEngine:
             audio_output_tokens=audio_output_tokens,
             image_input_tokens=image_input_tokens,
             image_output_tokens=image_output_tokens,
+            web_searches=web_searches,
             service_tier=service_tier,
         )
         return to_usd(self._nanos(_model(model), usage))
@@ -174,30 +177,39 @@ class PricingEngine:
         """
         Return what a response cost: of litellm, OpenAI, Anthropic or Gemini, as SDK object or dict.
 
-        ``model`` is what was asked for; without it, or without a price for it, the response's own model counts.
+        Of a stream pass the list of its events, or a ``StreamedResponse``. ``model`` is what was asked for; without it,
+        or without a price for it, the response's own model counts.
         A cost that litellm left on the response is not used: it may be 0 for a model that it does not know.
         Raise ValueError for a response without usage or model, UnknownModelError if no price is known.
         """
+        if isinstance(response, (list, tuple)):
+            response = StreamedResponse(response)
         usage = read_usage(response)
         requested = () if model is None else (_model(model),)
         own = model_names(response)
         if not requested and not own:
             raise ValueError("The response does not name its model; pass model=.")
         try:
-            name, nanos = self._price(requested or own, usage)
+            return self.cost_of_usage(usage, *(requested or own))
         except UnknownModelError:
             if not (requested and own):
                 raise
-            name, nanos = self._price(own, usage)
-        return PricedCall(name, to_usd(nanos), usage)
+            return self.cost_of_usage(usage, *own)
 
     def cost_of_usage(self, usage: TokenUsage, *names: str) -> PricedCall:
         """
-        Return what tokens cost under the first of several model names that has a price.
+        Return what a call with this usage cost, under the first of the names that has a price.
 
-        A price of the admin or the settings goes before litellm's, also under a later name. Raise UnknownModelError.
+        A price that the admin states under any of the names goes before the settings', that before litellm's.
+        Raise UnknownModelError if none of them has a price, TypeError and ValueError for what is no name or no usage.
+
+            budget.pricing.cost_of_usage(TokenUsage(1_000, 200), "azure/my-deployment", "gpt-4o")
         """
-        name, nanos = self._price(tuple(map(_model, names)), usage)
+        if not isinstance(usage, TokenUsage):
+            raise TypeError(f"usage must be a TokenUsage, not {type(usage).__name__}: {usage!r:.80}.")
+        if not names:
+            raise TypeError("cost_of_usage() needs the name of a model after the usage.")
+        name, nanos = self._price(tuple(_model(name) for name in names), usage)
         return PricedCall(name, to_usd(nanos), usage)
 
     def forget(self) -> None:

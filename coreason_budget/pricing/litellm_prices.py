@@ -64,15 +64,17 @@ def litellm_cost(model: str, usage: TokenUsage) -> Decimal:
     key, provider = found
     options = {"service_tier": usage.service_tier} if usage.service_tier not in (None, *_STANDARD_TIERS) else {}
     try:
+        used = _litellm_usage(usage)
         priced = litellm.get_model_info(model=key, custom_llm_provider=provider)["key"]
         costs = litellm.cost_per_token(
             model=key,
             custom_llm_provider=provider,
             prompt_tokens=usage.input_tokens,  # older releases price some providers by these two
             completion_tokens=usage.output_tokens,
-            usage_object=_litellm_usage(usage),
+            usage_object=used,
             **options,
         )
+        searches = _search_cost(key, provider, used) if usage.web_searches else Decimal(0)
     except Exception as error:  # litellm raises bare Exceptions; whatever it is, there is no price
         raise UnknownModelError(f"litellm cannot price it ({error!r:.200})") from error
     if priced not in {key, f"{provider}/{key}"}:
@@ -86,7 +88,7 @@ def litellm_cost(model: str, usage: TokenUsage) -> Decimal:
             raise UnknownModelError(f"its price for {what} in litellm's map is 0")
     if usage.total_tokens and not input_cost + output_cost:
         raise UnknownModelError("its price in litellm's map is 0")
-    return input_cost + output_cost
+    return input_cost + output_cost + searches
 
 
 def litellm_max_output(model: str) -> int | None:
@@ -171,6 +173,9 @@ def _litellm_usage(usage: TokenUsage) -> Any:
         extra["cache_creation_input_tokens"] = usage.cache_write_tokens
     if usage.cache_write_1h_tokens:
         prompt["cache_creation_token_details"] = _cache_writes(usage)
+    if usage.web_searches:
+        extra["server_tool_use"] = {"web_search_requests": usage.web_searches}
+        prompt["web_search_requests"] = usage.web_searches
     if usage.inference_geo:
         extra["inference_geo"] = usage.inference_geo
     if usage.speed:
@@ -183,6 +188,15 @@ def _litellm_usage(usage: TokenUsage) -> Any:
         completion_tokens_details=completion if any(completion.values()) else None,
         **extra,
     )
+
+
+def _search_cost(model: str, provider: str, usage: Any) -> Decimal:
+    from litellm.litellm_core_utils.llm_cost_calc.tool_call_cost_tracking import StandardBuiltInToolCostTracking
+
+    cost = StandardBuiltInToolCostTracking.get_cost_for_built_in_tools(
+        model=model, response_object=None, usage=usage, custom_llm_provider=provider
+    )
+    return Decimal(repr(cost))
 
 
 def _cache_writes(usage: TokenUsage) -> Any:

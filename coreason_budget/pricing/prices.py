@@ -24,7 +24,8 @@ class PriceRow:
     The price of a model in USD per million tokens.
 
     Without prices of their own, cached input and cache writes cost what input costs; audio, images and reasoning
-    always cost what input and output cost. Prices of nothing count only if ``is_free`` says that they are meant.
+    always cost what input and output cost, searches of the web nothing. Prices of nothing count only if ``is_free``
+    says that they are meant.
     """
 
     input: Decimal

@@ -1,5 +1,5 @@
 """
-Reads the usage of a response: litellm, OpenAI (chat and Responses), Anthropic or Gemini, as SDK object or plain dict.
+Reads the usage of a response: litellm, OpenAI, Anthropic or Gemini, as SDK object or plain dict.
 
 No SDK is imported; what counts is which numbers are there. A provider's numbers that contradict each other are read
 so that nothing goes unpaid, because the call has happened.
@@ -7,44 +7,51 @@ so that nothing goes unpaid, because the call has happened.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
+from .fields import count, label, look_up, number, text_of
+from .searches import web_searches
 from .usage import TokenUsage
 
-__all__ = ["model_names", "read_usage"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["model_names", "read_usage", "usage_holder"]
 
 _NO_USAGE: Final = (
-    "The response has no usage, so its cost is not known. Pass cost=, or a response with usage; for OpenAI streams "
-    'ask for it with stream_options={"include_usage": True} and pass the last chunk.'
+    "The response has no usage, so its cost is not known. Pass cost=, or a response with usage. Of a stream pass the "
+    "list of its events; OpenAI chat streams have usage only if they are asked for it with "
+    'stream_options={"include_usage": True}.'
 )
+_USAGE: Final = ("usage", "usage_metadata", "usageMetadata")
+_GEMINIS: Final = ("usage_metadata", "usageMetadata", "model_version", "modelVersion")
 # Gemini says by traffic type what litellm's map calls a service tier.
 _TRAFFIC_TIERS: Final = {"ON_DEMAND_PRIORITY": "priority", "ON_DEMAND_FLEX": "flex"}
 
 
 def model_names(response: object) -> tuple[str, ...]:
     """Return the names under which the model of a response may have a price, the most exact one first."""
-    name = _text(response, "model", "model_version", "modelVersion")
+    response = usage_holder(response)
+    name = text_of(response, "model", "model_version", "modelVersion")
     if not name:
         return ()
-    name = name.removeprefix("models/")
-    if _get(response, "usage_metadata", "usageMetadata") is not None:
+    if look_up(response, *_GEMINIS) is not None:
+        name = name.rpartition("models/")[2]  # Vertex AI puts the publisher before it
         return (name, f"gemini/{name}")
     # litellm takes the provider's prefix off the model's name and keeps it here.
-    provider = _text(_get(response, "_hidden_params"), "custom_llm_provider")
+    provider = text_of(look_up(response, "_hidden_params"), "custom_llm_provider")
     return (f"{provider}/{name}", name) if provider else (name,)
 
 
 def read_usage(response: object) -> TokenUsage:
-    """Return the tokens that a response says it used. Raise ValueError if it does not say."""
-    usage = _get(response, "usage", "usage_metadata", "usageMetadata")
-    if usage is None:
-        raise ValueError(_NO_USAGE)
-    if _count(usage, "prompt_token_count", "promptTokenCount") is not None:
-        tokens = _read_gemini(usage)
-    elif _count(usage, "prompt_tokens") is not None:
+    """Return the tokens that a response, or an event with one, says it used. Raise ValueError if it does not say."""
+    response = usage_holder(response)
+    usage = look_up(response, *_USAGE)
+    if count(usage, "prompt_token_count", "promptTokenCount") is not None:
+        tokens = _read_gemini(usage, response)
+    elif count(usage, "prompt_tokens") is not None:
         tokens = _read_chat(usage, response)
-    elif _count(usage, "input_tokens") is not None:
+    elif count(usage, "input_tokens") is not None:
         tokens = _read_messages(usage, response)
     else:
         raise ValueError(_NO_USAGE)
@@ -53,68 +60,79 @@ def read_usage(response: object) -> TokenUsage:
     return tokens
 
 
+def usage_holder(response: object) -> object:
+    """Return the response that an event of OpenAI Responses carries, anything else as it is."""
+    if look_up(response, *_USAGE, "model") is not None:
+        return response
+    carried = look_up(response, "response")
+    return response if look_up(carried, *_USAGE, "model") is None else carried
+
+
 def _read_chat(usage: object, response: object) -> TokenUsage:
     """Chat completions of OpenAI, litellm and the many that copy them: the prompt includes what is cached."""
-    prompt = _get(usage, "prompt_tokens_details")
-    completion = _get(usage, "completion_tokens_details")
-    input_tokens = _number(usage, "prompt_tokens")
-    output_tokens = _number(usage, "completion_tokens")
-    reasoning = _number(completion, "reasoning_tokens")
-    if reasoning and _count(usage, "total_tokens") == input_tokens + output_tokens + reasoning:
+    prompt = look_up(usage, "prompt_tokens_details")
+    completion = look_up(usage, "completion_tokens_details")
+    input_tokens = number(usage, "prompt_tokens")
+    output_tokens = number(usage, "completion_tokens")
+    reasoning = number(completion, "reasoning_tokens")
+    if reasoning and count(usage, "total_tokens") == input_tokens + output_tokens + reasoning:
         output_tokens += reasoning  # xAI does not count reasoning as completion
     return _usage(
         input_tokens,
         output_tokens,
-        cached=_number(prompt, "cached_tokens")
-        or _number(usage, "cache_read_input_tokens", "prompt_cache_hit_tokens", "cached_tokens"),
-        written=_number(usage, "cache_creation_input_tokens")
-        or _number(prompt, "cache_write_tokens", "cache_creation_tokens"),
-        written_1h=_number(_get(prompt, "cache_creation_token_details"), "ephemeral_1h_input_tokens"),
+        cached=number(prompt, "cached_tokens")
+        or number(usage, "cache_read_input_tokens", "prompt_cache_hit_tokens", "cached_tokens"),
+        written=number(usage, "cache_creation_input_tokens")
+        or number(prompt, "cache_write_tokens", "cache_creation_tokens"),
+        written_1h=number(look_up(prompt, "cache_creation_token_details"), "ephemeral_1h_input_tokens"),
         reasoning=reasoning,
-        audio=(_number(prompt, "audio_tokens"), _number(completion, "audio_tokens")),
-        image=(_number(prompt, "image_tokens"), _number(completion, "image_tokens")),
+        audio=(number(prompt, "audio_tokens"), number(completion, "audio_tokens")),
+        image=(number(prompt, "image_tokens"), number(completion, "image_tokens")),
+        searches=web_searches(usage, response),
         **_terms(usage, response),
     )
 
 
 def _read_messages(usage: object, response: object) -> TokenUsage:
     """OpenAI Responses (the input includes what is cached) and Anthropic messages (it does not)."""
-    details = _get(usage, "input_tokens_details")
-    output = _get(usage, "output_tokens_details")
-    read = _number(usage, "cache_read_input_tokens")
-    written = _number(usage, "cache_creation_input_tokens")
+    details = look_up(usage, "input_tokens_details")
+    output = look_up(usage, "output_tokens_details")
+    read = number(usage, "cache_read_input_tokens")
+    written = number(usage, "cache_creation_input_tokens")
     return _usage(
-        _number(usage, "input_tokens") + read + written,
-        _number(usage, "output_tokens"),
-        cached=read or _number(details, "cached_tokens"),
-        written=written or _number(details, "cache_write_tokens"),
-        written_1h=_number(_get(usage, "cache_creation"), "ephemeral_1h_input_tokens"),
-        reasoning=_number(output, "reasoning_tokens"),
-        audio=(_number(details, "audio_tokens"), _number(output, "audio_tokens")),
-        image=(_number(details, "image_tokens"), _number(output, "image_tokens")),
+        number(usage, "input_tokens") + read + written,
+        number(usage, "output_tokens"),
+        cached=read or number(details, "cached_tokens"),
+        written=written or number(details, "cache_write_tokens"),
+        written_1h=number(look_up(usage, "cache_creation"), "ephemeral_1h_input_tokens"),
+        reasoning=number(output, "reasoning_tokens", "thinking_tokens"),
+        audio=(number(details, "audio_tokens"), number(output, "audio_tokens")),
+        image=(number(details, "image_tokens"), number(output, "image_tokens")),
+        searches=web_searches(usage, response),
         **_terms(usage, response),
     )
 
 
-def _read_gemini(usage: object) -> TokenUsage:
+def _read_gemini(usage: object, response: object) -> TokenUsage:
     """Gemini: thoughts are not part of the candidates, results of tools are not part of the prompt."""
-    thoughts = _number(usage, "thoughts_token_count", "thoughtsTokenCount")
-    inputs = _modalities(_get(usage, "prompt_tokens_details", "promptTokensDetails"))
-    outputs = _modalities(_get(usage, "candidates_tokens_details", "candidatesTokensDetails"))
-    traffic = _label(_get(usage, "traffic_type", "trafficType"))
+    thoughts = number(usage, "thoughts_token_count", "thoughtsTokenCount")
+    inputs = _modalities(look_up(usage, "prompt_tokens_details", "promptTokensDetails"))
+    outputs = _modalities(look_up(usage, "candidates_tokens_details", "candidatesTokensDetails"))
+    traffic = label(look_up(usage, "traffic_type", "trafficType"))
     return _usage(
-        _number(usage, "prompt_token_count", "promptTokenCount")
-        + _number(usage, "tool_use_prompt_token_count", "toolUsePromptTokenCount"),
-        _number(usage, "candidates_token_count", "candidatesTokenCount") + thoughts,
-        cached=_number(usage, "cached_content_token_count", "cachedContentTokenCount"),
+        number(usage, "prompt_token_count", "promptTokenCount")
+        + number(usage, "tool_use_prompt_token_count", "toolUsePromptTokenCount"),
+        number(usage, "candidates_token_count", "candidatesTokenCount", "response_token_count") + thoughts,
+        cached=number(usage, "cached_content_token_count", "cachedContentTokenCount"),
         reasoning=thoughts,
         audio=(inputs.get("AUDIO", 0), outputs.get("AUDIO", 0)),
         image=(inputs.get("IMAGE", 0), outputs.get("IMAGE", 0)),
+        searches=web_searches(usage, response),
         service_tier=_TRAFFIC_TIERS.get(traffic),
     )
 
 
-def _usage(
+def _usage(  # noqa: PLR0913  # each is a kind of token
     input_tokens: int,
     output_tokens: int,
     *,
@@ -124,6 +142,7 @@ def _usage(
     reasoning: int = 0,
     audio: tuple[int, int] = (0, 0),
     image: tuple[int, int] = (0, 0),
+    searches: int = 0,
     **terms: str | None,
 ) -> TokenUsage:
     if cached + written > input_tokens:  # then the provider cannot have counted them as input
@@ -141,6 +160,7 @@ def _usage(
         audio_output_tokens=audio_output,
         image_input_tokens=image_input,
         image_output_tokens=image_output,
+        web_searches=searches,
         **terms,
     )
 
@@ -154,48 +174,15 @@ def _fit(whole: int, *parts: int) -> Iterable[int]:
 
 def _terms(usage: object, response: object) -> dict[str, str | None]:
     return {
-        "service_tier": _text(response, "service_tier") or _text(usage, "service_tier"),
-        "inference_geo": _text(usage, "inference_geo"),
-        "speed": _text(usage, "speed"),
+        "service_tier": text_of(response, "service_tier") or text_of(usage, "service_tier"),
+        "inference_geo": text_of(usage, "inference_geo"),
+        "speed": text_of(usage, "speed"),
     }
 
 
 def _modalities(details: object) -> dict[str, int]:
     found: dict[str, int] = {}
     for item in details if isinstance(details, (list, tuple)) else ():
-        label = _label(_get(item, "modality"))
-        found[label] = found.get(label, 0) + _number(item, "token_count", "tokenCount")
+        modality = label(look_up(item, "modality"))
+        found[modality] = found.get(modality, 0) + number(item, "token_count", "tokenCount")
     return found
-
-
-def _label(value: object) -> str:
-    text = getattr(value, "value", value)  # an enum of the SDK, or text
-    return text if isinstance(text, str) else ""
-
-
-def _number(holder: object, *names: str) -> int:
-    return _count(holder, *names) or 0
-
-
-def _count(holder: object, *names: str) -> int | None:
-    for name in names:
-        value = _get(holder, name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-    return None
-
-
-def _text(holder: object, *names: str) -> str | None:
-    for name in names:
-        value = _get(holder, name)
-        if isinstance(value, str) and value.strip():
-            return value
-    return None
-
-
-def _get(holder: object, *names: str) -> Any:
-    for name in names:
-        value = holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
-        if value is not None:
-            return value
-    return None

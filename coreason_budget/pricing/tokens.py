@@ -1,4 +1,4 @@
-"""Counts the tokens of messages before they are sent: an upper bound, without any network."""
+"""Counts tokens without any network: an upper bound of messages before they are sent, and what was produced."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from .litellm_prices import load_litellm
+from .encodings import token_counter
 
 __all__ = ["MessageTokens", "count_messages", "count_output"]
 
-# Texts are encoded in pieces, because the encoder's time grows faster than a piece; cutting only adds tokens.
-_PIECE: Final = 4_000
 _PER_OBJECT: Final = 4
 _REPLY: Final = 3
 
@@ -23,12 +21,6 @@ _IMAGE_TYPES: Final = frozenset({"image", "image_url", "input_image"})
 _AUDIO_TYPES: Final = frozenset({"audio", "input_audio"})
 # Base64 characters per token of audio: far fewer than in a second of the most compressed speech.
 _AUDIO_CHARS_PER_TOKEN: Final = 16
-
-# How many eighths of a token one token of our encoder (cl100k) can be in the model's own: the same encoding, its
-# successor, and models whose tokenizer is not public.
-_EXACT: Final = 8
-_SUCCESSOR: Final = 9
-_FOREIGN: Final = 16
 
 
 @dataclass(slots=True)
@@ -44,8 +36,8 @@ def count_messages(model: str, messages: object) -> MessageTokens:
     """
     Return an upper bound of the tokens of a prompt: text, or messages as dicts or SDK objects.
 
-    Exact up to the framing of messages for models with the encoding that litellm carries; twice that for models with
-    a tokenizer of their own, never more than one token per byte. Raise TypeError for what is no message.
+    Exact up to the framing of messages for models whose encoding litellm's package carries; twice that for models
+    with a tokenizer of their own, never more than one token per byte. Raise TypeError for what is no message.
     """
     if not messages or not isinstance(messages, (str, Mapping, list, tuple)):
         raise TypeError(f"messages must be text or a list of messages, not {messages!r:.80}.")
@@ -55,17 +47,23 @@ def count_messages(model: str, messages: object) -> MessageTokens:
 
 
 def count_output(model: str, text: str) -> int:
-    """Return the tokens of a text that a model has produced, for answers that broke off before their usage."""
-    encode = _encoder()
-    return sum(len(encode(text[start : start + _PIECE])) for start in range(0, len(text), _PIECE))
+    """
+    Return the tokens of a text that a model has produced, for a stream that ended before its usage came.
+
+    Exact for OpenAI's models whose encoding litellm's package carries, if no 4,000 characters of the text are without
+    a space between Latin letters; else an upper bound, as for messages. Raise TypeError for what is no text.
+    """
+    for name, value in (("model", model), ("text", text)):
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a str, not {type(value).__name__}: {value!r:.80}.")
+    return token_counter(model)(text)
 
 
 class _Counter:
     def __init__(self, model: str, counted: MessageTokens) -> None:
         self._counted = counted
-        self._eighths = _eighths(model)
         self._image = _IMAGE_4O_MINI if "4o-mini" in model else _IMAGE
-        self._encode = _encoder()
+        self._count = token_counter(model)
 
     def add(self, value: object) -> None:
         """Add the tokens of a value. Objects of SDKs count as what they dump."""
@@ -115,10 +113,7 @@ class _Counter:
         self.add(dump(exclude_none=True))
 
     def _add_text(self, text: str) -> None:
-        size = len(text.encode("utf-8", "replace"))
-        pieces = (text[start : start + _PIECE] for start in range(0, len(text), _PIECE))
-        counted = sum(len(self._encode(piece)) for piece in pieces)
-        self._counted.tokens += min(size, -(-counted * self._eighths // 8))
+        self._counted.tokens += self._count(text)
 
 
 def _media(part: Mapping[Any, Any]) -> str | None:
@@ -138,23 +133,3 @@ def _data_size(part: Mapping[Any, Any]) -> int:
 
 def _size(item: object) -> int:
     return len(item) if isinstance(item, (str, bytes, bytearray)) else 0
-
-
-def _eighths(model: str) -> int:
-    import tiktoken
-
-    name = model.rpartition("/")[2].removeprefix("ft:").partition(":")[0]
-    try:
-        encoding = tiktoken.encoding_name_for_model(name)
-    except KeyError:
-        return _FOREIGN
-    return {"cl100k_base": _EXACT, "o200k_base": _SUCCESSOR}.get(encoding, _FOREIGN)
-
-
-def _encoder() -> Any:
-    # litellm points tiktoken at the file in its package here; tiktoken alone would download it.
-    load_litellm()
-    from litellm.litellm_core_utils.default_encoding import encoding
-
-    encode: Any = encoding.encode_ordinary
-    return encode

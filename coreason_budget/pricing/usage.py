@@ -17,7 +17,8 @@ class TokenUsage:
 
     ``input_tokens`` is the whole prompt: cached tokens, tokens written to the cache, audio and images are parts of it.
     ``output_tokens`` is the whole answer: reasoning, audio and images are parts of it. ``cache_write_1h_tokens`` is
-    the part of ``cache_write_tokens`` that is kept for an hour. ``service_tier``, ``inference_geo`` and ``speed`` are
+    the part of ``cache_write_tokens`` that is kept for an hour. ``web_searches`` is how often the provider searched the
+    web for the answer. ``service_tier``, ``inference_geo`` and ``speed`` are
     what the provider calls them (``flex``, ``us``, ``fast``).
     Raise TypeError for what is no int, ValueError for negative or absurd counts and for parts larger than the whole.
     """
@@ -32,6 +33,7 @@ class TokenUsage:
     audio_output_tokens: int = 0
     image_input_tokens: int = 0
     image_output_tokens: int = 0
+    web_searches: int = 0
     service_tier: str | None = None
     inference_geo: str | None = None
     speed: str | None = None
@@ -57,7 +59,7 @@ class TokenUsage:
             raise ValueError(f"{' + '.join(parts)} must be at most {whole}, got {total} of {limit}.")
 
 
-_COUNTS: Final = tuple(name for name in TokenUsage.__dataclass_fields__ if name.endswith("_tokens"))
+_COUNTS: Final = tuple(name for name in TokenUsage.__dataclass_fields__ if name.endswith(("_tokens", "_searches")))
 
 # Audio may be cached audio, so the kinds of media and the kinds of cache are two ways to divide the same prompt.
 _PARTS: Final = (

@@ -1,0 +1,114 @@
+"""``StreamedResponse``: what the events of a stream, of any provider, have told of its model and its usage so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from .fields import label, look_up
+from .responses import model_names, read_usage, usage_holder
+from .searches import web_searches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .usage import TokenUsage
+
+__all__ = ["StreamedResponse"]
+
+
+class StreamedResponse:
+    """
+    Takes the events of a stream one by one and keeps only what tells its price.
+
+    Every provider's counts are cumulative: the last ones hold. Anthropic tells the input at the start and the output at
+    the end; the two are put together. It can be passed to ``PricingEngine.cost_of`` like a response.
+
+        streamed = StreamedResponse()
+        for event in stream:
+            streamed.add(event)
+    """
+
+    __slots__ = ("_hidden_params", "_started", "model", "output", "service_tier", "usage", "usage_metadata")
+
+    def __init__(self, events: Iterable[object] = ()) -> None:
+        self.model: str | None = None
+        self.service_tier: str | None = None
+        self.usage: object = None
+        self.usage_metadata: object = None
+        self.output: list[Mapping[str, str]] = []  # of it only the searches, which are paid for
+        self._hidden_params: object = None
+        self._started: Mapping[str, Any] = {}
+        for event in events:
+            self.add(event)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names under which the model may have a price, as far as the stream has named it."""
+        return model_names(self)
+
+    @property
+    def tokens(self) -> TokenUsage | None:
+        """The tokens that were told, None if the stream has not told its usage (so far)."""
+        return _read(self)
+
+    @property
+    def prompt(self) -> TokenUsage | None:
+        """The tokens of the input, which Anthropic tells at the start; None where the stream has not told them."""
+        told = _read(self) or _read({"usage": self._started})
+        return None if told is None else replace(told, **_NO_OUTPUT)
+
+    def add(self, event: object) -> None:
+        """Take an event. One that tells neither model nor usage changes nothing."""
+        kind = label(look_up(event, "type"))
+        if kind == "message_start":
+            message = look_up(event, "message")
+            self.model = look_up(message, "model") or self.model
+            self._started = _fields(look_up(message, "usage"))
+            return
+        holder = usage_holder(event)
+        for name, keys in _FIELDS.items():
+            value = look_up(holder, *keys)
+            if value is not None:
+                setattr(self, name, value)
+        usage = look_up(holder, "usage")
+        if usage is not None and _tells(usage):
+            self.usage = {**self._started, **_fields(usage)} if kind == "message_delta" else usage
+        searches = web_searches(None, holder)
+        if searches > len(self.output):
+            self.output = [{"type": "web_search_call"}] * searches
+
+
+_FIELDS: Final = {
+    "model": ("model", "model_version", "modelVersion"),
+    "service_tier": ("service_tier",),
+    "usage_metadata": ("usage_metadata", "usageMetadata"),
+    "_hidden_params": ("_hidden_params",),
+}
+_NO_OUTPUT: Final[dict[str, Any]] = {
+    "output_tokens": 0,
+    "reasoning_tokens": 0,
+    "audio_output_tokens": 0,
+    "image_output_tokens": 0,
+}
+
+
+def _read(response: object) -> TokenUsage | None:
+    try:
+        return read_usage(response)
+    except ValueError:  # not told, or in numbers that cannot be
+        return None
+
+
+def _tells(usage: object) -> bool:
+    """Return whether there is a count in it: litellm fills in zeros where a provider sends none."""
+    return any(isinstance(value, int) and value for value in _fields(usage).values())
+
+
+def _fields(usage: object) -> Mapping[str, Any]:
+    dump = getattr(usage, "model_dump", None)
+    fields = dump(exclude_none=True) if callable(dump) else usage
+    if not isinstance(fields, Mapping):
+        fields = getattr(usage, "__dict__", {})
+    return {name: value for name, value in fields.items() if value is not None}
