@@ -166,7 +166,9 @@ def server_backend(name: str, server: RealServer) -> Backend:
     return Backend(name, server.url, django_redis_alias(server.url), server)
 
 
-@pytest.fixture(params=["fake", "real", pytest.param("redis", marks=pytest.mark.debian("redis-server"))])
+@pytest.fixture(
+    params=["fake", "real", pytest.param("redis", marks=[pytest.mark.debian("redis-server"), pytest.mark.once])]
+)
 def backend(request: pytest.FixtureRequest, settings: Settings) -> Backend:
     """Run the test on fakeredis, on Valkey and on Debian's Redis, each empty, as the cache ``default``."""
     match request.param:

@@ -99,7 +99,11 @@ class MeteredCall:
             return None
         if granted >= quote.amount:
             return quote.max_output_tokens
-        lowered: int = yield Twin(self.manager, "reckon", (partial(self._affordable, granted),))
+        try:
+            lowered: int = yield Twin(self.manager, "reckon", (partial(self._affordable, granted),))
+        except BaseException:  # the caller is cancelled, or goes, before the call was made
+            self.abandon()
+            raise
         return lowered
 
     def settle(self, produced: Produced, response: object = None) -> Operation[Receipt]:

@@ -343,6 +343,31 @@ def test_a_call_without_a_maximum_gets_the_longest_of_its_model(caller: Caller) 
     assert provider.asked == [16_384]
 
 
+def test_a_call_that_is_cancelled_before_it_is_made_holds_nothing(budget: BudgetManager) -> None:
+    budget.charge("ann", "0.99")
+    reckoned: list[Any] = []
+
+    async def main() -> None:
+        real = budget.areckon
+
+        async def areckon(work: Any) -> Any:
+            reckoned.append(work)
+            if len(reckoned) == 2:  # the quote is the first
+                raise asyncio.CancelledError
+            return await real(work)
+
+        budget.areckon = areckon  # type: ignore[method-assign]
+        call = MeteredCall(budget, Payer("ann"), Request(("gpt-4o",), PROMPT, max_output_tokens=4_000, fits=16))
+        with pytest.raises(asyncio.CancelledError):
+            await budget.adrive(sent(call, lambda _: pytest.fail("it was made"), lambda *_: None))
+
+    asyncio.run(main())
+
+    budget.flush(10)
+    assert budget.status("ann")[0].held == 0
+    assert budget.status("ann")[0].spent == Decimal("0.99")
+
+
 def test_a_lowered_call_shares_what_is_left_among_its_answers(caller: Caller, driver: Driver) -> None:
     driver(caller.budget, "charge", "ann", "0.99")
     provider = Provider(whole())

@@ -24,7 +24,9 @@ PARTS: Final = {
 
 @pytest.mark.debian("postgres")
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=[] if part == "database" else [pytest.mark.once]) for part in PARTS]
+)
 def test_the_database_side_passes_on_postgresql(part: str) -> None:
     plugin = ["-p", "tests.postgres.plugin", "--ds=tests.postgres.settings", "-p", "no:cacheprovider"]
     done = subprocess.run(

@@ -39,6 +39,7 @@ def simulate(*arguments: object, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.once
 @pytest.mark.timeout(300)
 def test_every_promise_is_kept_in_a_thousand_cases() -> None:
     told = simulate("--first", FIRST, "--cases", CASES, "--jobs", 2)
