@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints, overload
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
@@ -60,11 +61,12 @@ def budgeted(
     Raise TypeError or ValueError for options that cannot be used; calling the view raises ImproperlyConfigured if its
     URL has no keyword ``project``.
     """
-    terms = _terms(project, estimate, model)
+    terms = terms_of(project, estimate, model)
     return partial(_decorated, terms) if view is None else _decorated(terms, view)
 
 
-def _terms(project: object, estimate: Any, model: object) -> Terms:
+def terms_of(project: object, estimate: Any, model: object) -> Terms:
+    """Return what a decorator was given. Raise TypeError or ValueError for options that cannot be used."""
     if not (project is None or isinstance(project, str) or callable(project)):
         raise TypeError(f"project must be the name of a URL keyword or a function, not {project!r:.80}.")
     if project == "":
@@ -77,7 +79,7 @@ def _terms(project: object, estimate: Any, model: object) -> Terms:
 
 
 def _decorated(terms: Terms, view: Callable[..., Any]) -> Callable[..., Any]:
-    _refuse_classes(view)
+    _refuse_what_is_no_view(view)
 
     def call_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         request = _request_of(view, args, kwargs)
@@ -93,14 +95,42 @@ def _decorated(terms: Terms, view: Callable[..., Any]) -> Callable[..., Any]:
         async def awrapper(*args: Any, **kwargs: Any) -> Any:
             return await call_of(args, kwargs).aanswer()
 
-        return awrapper
+        return _signed(awrapper, view)
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         call = call_of(args, kwargs)
         return call.aanswer() if _is_async_dispatch(view, args) else call.answer()
 
+    return _signed(wrapper, view)
+
+
+def _signed(wrapper: Callable[..., Any], view: Callable[..., Any]) -> Callable[..., Any]:
+    """
+    Give a wrapper the view's signature with its annotations as objects, where they are text.
+
+    Frameworks that read parameters off a view (django-ninja) look names up where the wrapper was made, which is here.
+    """
+    try:
+        signature = inspect.signature(view)
+    except (TypeError, ValueError):  # a callable that has none
+        return wrapper
+    names = getattr(inspect.unwrap(view), "__globals__", {})
+    parameters = [_resolved(parameter, names) for parameter in signature.parameters.values()]
+    if parameters != list(signature.parameters.values()):
+        wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return wrapper
+
+
+def _resolved(parameter: inspect.Parameter, names: dict[str, Any]) -> inspect.Parameter:
+    if not isinstance(parameter.annotation, str):
+        return parameter
+    holder = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+    try:
+        hints = get_type_hints(holder, globalns=names, include_extras=True)
+    except Exception:  # noqa: BLE001  # it is whatever code the annotation is; many are only for type checkers
+        return parameter
+    return parameter.replace(annotation=hints[parameter.name])
 
 
 def _is_async_dispatch(view: Callable[..., Any], args: tuple[Any, ...]) -> bool:
@@ -118,7 +148,7 @@ def _name_of(view: Callable[..., Any], owner: object) -> str:
     return name
 
 
-def _refuse_classes(view: object) -> None:
+def _refuse_what_is_no_view(view: object) -> None:
     if inspect.isclass(view):
         raise TypeError(
             f"@budgeted cannot decorate the class {view.__qualname__}: use @method_decorator(budgeted(...), "
@@ -126,6 +156,11 @@ def _refuse_classes(view: object) -> None:
         )
     if not callable(view):
         raise TypeError(f"@budgeted decorates a view, not {view!r:.80}; its options are keywords.")
+    if inspect.isgeneratorfunction(view) or inspect.isasyncgenfunction(view):
+        raise TypeError(
+            f"@budgeted cannot decorate the generator {_name_of(view, None)}: a view returns a StreamingHttpResponse. "
+            "For a streaming operation of django-ninja use coreason_budget.integrations.ninja.budgeted_stream."
+        )
     if _is_rest_view(getattr(view, "cls", None)):
         raise ImproperlyConfigured(
             "@budgeted must come below @api_view, or decorate the handlers (get, post) of the REST framework view: "

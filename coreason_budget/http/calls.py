@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..ledger.steps import Operation
     from ..money import Amount
 
-__all__ = ["Call", "Terms"]
+__all__ = ["Call", "Terms", "roll_back"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class Call:
                 raise
             response = yield from self._refused(error)
             if self._budget.hold is None:  # else the view around this one goes on, and may need what it has written
-                _roll_back()
+                roll_back()
             return response
         if isawaitable(response):
             # A plain callable of an asynchronous view: whoever called it awaits what it returns.
@@ -161,11 +161,11 @@ class Call:
 
 
 def _is_good(response: Any) -> bool:
-    failed = isinstance(response, HttpResponseBase) and response.status_code >= HTTPStatus.BAD_REQUEST
-    return response is not None and not failed
+    status = getattr(response, "status_code", HTTPStatus.OK)  # of a response, or of what a framework makes one of
+    return response is not None and status < HTTPStatus.BAD_REQUEST
 
 
-def _roll_back() -> None:
+def roll_back() -> None:
     """Have the transaction around a view (ATOMIC_REQUESTS, @atomic) undo what it did: that sees an answer, no error."""
     for connection in connections.all(initialized_only=True):
         around = connection.atomic_blocks[-1:]

@@ -6,9 +6,12 @@ from tests.http.conftest import (  # noqa: F401 - fixtures
     clock,
     commands,
     ledger,
+    native_site,
+    plain_site,
     quiet_loops,
     rest_site,
     runner,
+    site,
     store,
     warnings_of_the_app,
 )
