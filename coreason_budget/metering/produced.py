@@ -1,15 +1,18 @@
 """
 What a provider has produced so far, read off its chunks or its whole answer: usage as it says, else counted tokens.
 
-Knows the shapes of OpenAI chat completions (and litellm, which speaks them), OpenAI Responses and Anthropic messages.
+Knows where OpenAI chat completions (and litellm, which speaks them), OpenAI Responses, Anthropic messages and Gemini
+put what a model writes. How they tell its usage is in ``pricing``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..pricing.responses import model_names, read_usage
+from ..pricing.responses import usage_holder
+from ..pricing.streams import StreamedResponse
 from ..pricing.tokens import count_output
 from ..pricing.usage import TokenUsage
 
@@ -32,12 +35,10 @@ _TEXTS: Final = (
     "transcript",
 )
 #: Fields that hold more of the above, or a delta itself.
-_NESTED: Final = ("choices", "delta", "message", "tool_calls", "function", "output")
+_NESTED: Final = ("choices", "candidates", "delta", "message", "parts", "tool_calls", "function", "output")
 _DEEP: Final = 6
 #: Events of OpenAI Responses that repeat what their deltas have said.
 _REPEATS: Final = ("response.output_item.", "response.content_part.", "response.reasoning_summary_part.")
-#: What Anthropic counts as input apart.
-_INPUTS: Final = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 #: So much text (characters) is kept before it is counted and dropped.
 _PIECE: Final = 4_000
 
@@ -47,12 +48,10 @@ class Produced:
 
     def __init__(self, model: str) -> None:
         self._model = model
-        self._usage: TokenUsage | None = None
-        self._started: Mapping[str, Any] = {}
+        self._streamed = StreamedResponse()
         self._text: list[str] = []
         self._size = 0
         self._tokens = 0
-        self.names: tuple[str, ...] = ()
         self.has_begun = False
 
     def read(self, chunk: object) -> None:
@@ -60,43 +59,28 @@ class Produced:
         self.has_begun = True
         kind = _get(chunk, "type")
         kind = kind if isinstance(kind, str) else ""
-        holder = _get(chunk, "message") if kind == "message_start" else _get(chunk, "response")
-        holder = chunk if holder is None or isinstance(holder, str) else holder
-        self.names = model_names(holder) or self.names
-        self._read_usage(holder, kind)
-        if holder is chunk and kind != "error" and not kind.endswith(".done") and not kind.startswith(_REPEATS):
+        self._streamed.add(chunk)
+        carries = kind == "message_start" or usage_holder(chunk) is not chunk
+        if not carries and kind != "error" and not kind.endswith(".done") and not kind.startswith(_REPEATS):
             self._write(chunk)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the model that answers, as far as it has been named."""
+        return self._streamed.names
+
     def usage(self, input_tokens: int) -> TokenUsage:
-        """Return the tokens as the provider says, else the input as it was counted and what was produced so far."""
-        if self._usage is not None:
-            return self._usage
+        """Return the tokens as the provider says, else its input, or that as it was counted, and what was produced."""
+        told = self._streamed.tokens
+        if told is not None:
+            return told
         self._count()
-        return TokenUsage(self._input(input_tokens), self._tokens)
+        return replace(self._streamed.prompt or TokenUsage(input_tokens, 0), output_tokens=self._tokens)
 
     @property
     def is_exact(self) -> bool:
         """Whether the provider has said what was used."""
-        return self._usage is not None
-
-    def _read_usage(self, holder: object, kind: str) -> None:
-        if kind == "message_start":  # Anthropic says the input first; the output is not finished
-            self._started = _fields(_get(holder, "usage"))
-            return
-        usage = _get(holder, "usage")
-        if usage is None:
-            return
-        if kind == "message_delta":
-            stated = {key: value for key, value in _fields(usage).items() if value is not None}
-            holder = {"usage": {**self._started, **stated}}
-        try:
-            self._usage = read_usage(holder)
-        except ValueError:  # it is there and says nothing, as litellm fills it in
-            return
-
-    def _input(self, counted: int) -> int:
-        stated = [self._started.get(key) for key in _INPUTS]
-        return sum(value for value in stated if isinstance(value, int)) or counted
+        return self._streamed.tokens is not None
 
     def _write(self, chunk: object) -> None:
         for text in _texts(chunk):
@@ -132,13 +116,6 @@ def _texts(part: object, depth: int = 0) -> Iterator[str]:
             yield value  # the delta of a Responses event
         elif value is not None:
             yield from _texts(value, depth + 1)
-
-
-def _fields(usage: object) -> Mapping[str, Any]:
-    if isinstance(usage, Mapping):
-        return usage
-    dump = getattr(usage, "model_dump", None)
-    return dump() if callable(dump) else {}
 
 
 def _get(holder: object, name: str) -> Any:
