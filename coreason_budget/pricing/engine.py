@@ -177,14 +177,14 @@ class PricingEngine:
         """
         Return what a response cost: of litellm, OpenAI, Anthropic or Gemini, as SDK object or dict.
 
-        Of a stream pass the list of its events, or a ``StreamedResponse``. ``model`` is what was asked for; without it,
-        or without a price for it, the response's own model counts.
-        A cost that litellm left on the response is not used: it may be 0 for a model that it does not know.
+        Chats, embeddings, images, transcriptions and reranked documents. Of a stream pass the list of its events, or a
+        ``StreamedResponse``. ``model`` is what was asked for; without it, or without a price for it, the response's own
+        model counts. A cost that litellm left on the response is not used: it may be 0 for a model it does not know.
         Raise ValueError for a response without usage or model, UnknownModelError if no price is known.
         """
         if isinstance(response, (list, tuple)):
             response = StreamedResponse(response)
-        usage = read_usage(response)
+        usage = response.read() if isinstance(response, StreamedResponse) else read_usage(response)
         requested = () if model is None else (_model(model),)
         own = model_names(response)
         if not requested and not own:
@@ -296,6 +296,11 @@ def _row_nanos(model: str, row: PriceRow, usage: TokenUsage) -> int:
         raise UnknownModelError(
             f"The price of model {model!r} is 0. Mark it as free (in the admin, or with 'free': True in "
             f"COREASON_BUDGET['MODEL_PRICE_OVERRIDES'][{model!r}]) if that is meant."
+        )
+    if usage.is_without_tokens and not row.is_free:
+        raise UnknownModelError(
+            f"The price of model {model!r} is one of tokens, but the call is billed by images, seconds or searches. "
+            "Pass cost=, or remove that price, so that litellm's counts."
         )
     return to_nanos(row.cost(usage), "cost")
 

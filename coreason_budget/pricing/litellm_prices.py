@@ -10,9 +10,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from ..exceptions import UnknownModelError
+from .litellm_media import find_sized, media_cost, states_media_prices
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .usage import TokenUsage
 
@@ -52,12 +53,14 @@ def load_litellm() -> Any:
 
 def litellm_cost(model: str, usage: TokenUsage) -> Decimal:
     """
-    Return what litellm says that the tokens cost, in USD.
+    Return what litellm says that a call cost, in USD.
 
     Raise UnknownModelError unless litellm's map has prices under the model's own name, or if litellm's answer for
     plain tokens is 0: it answers 0 for many models that it does not know.
     """
     litellm = load_litellm()
+    if usage.images or usage.audio_seconds or usage.search_units:
+        return _media_cost(litellm, model, usage)
     found = _find(model, litellm.model_cost)
     if found is None:
         raise UnknownModelError("it has no price in litellm's map")
@@ -91,6 +94,20 @@ def litellm_cost(model: str, usage: TokenUsage) -> Decimal:
     return input_cost + output_cost + searches
 
 
+def _media_cost(litellm: Any, model: str, usage: TokenUsage) -> Decimal:
+    prices: Mapping[str, Mapping[str, Any]] = litellm.model_cost
+    found = _find(model, prices, states_media_prices) or find_sized(_names(model), usage, prices)
+    if found is None:
+        raise UnknownModelError("it has no price for such calls in litellm's map")
+    try:
+        cost = Decimal(repr(media_cost(litellm, *found, usage)))
+    except Exception as error:  # as above
+        raise UnknownModelError(f"litellm cannot price it ({error!r:.200})") from error
+    if not cost:
+        raise UnknownModelError("its price in litellm's map is 0")
+    return cost
+
+
 def litellm_max_output(model: str) -> int | None:
     """Return the longest answer of a model in tokens, as litellm's map states it, None if it does not."""
     prices = load_litellm().model_cost
@@ -109,7 +126,19 @@ def litellm_extras(model: str) -> frozenset[str]:
     return frozenset(extra for extra, prefix in _EXTRAS if any(key.startswith(prefix) for key in keys))
 
 
-def _find(model: str, prices: Mapping[str, Mapping[str, Any]]) -> tuple[str, str] | None:
+def _states_prices(row: Mapping[str, Any]) -> bool:
+    if not row.get("litellm_provider"):
+        return False
+    if row.get("input_cost_per_token") is None:
+        return bool(row.get("tiered_pricing"))
+    return row.get("output_cost_per_token") is not None or row.get("mode") == "embedding"
+
+
+def _find(
+    model: str,
+    prices: Mapping[str, Mapping[str, Any]],
+    states_prices: Callable[[Mapping[str, Any]], bool] = _states_prices,
+) -> tuple[str, str] | None:
     # Not litellm.get_llm_provider: for some names that starts a login at the provider, over the network.
     for name, prefix in _names(model):
         row = prices.get(name)
@@ -118,7 +147,7 @@ def _find(model: str, prices: Mapping[str, Mapping[str, Any]]) -> tuple[str, str
         provider = _provider(row)
         if prefix and _canonical(prefix) != _canonical(provider):
             continue
-        return (name, provider) if provider not in _ASKS_A_SERVER and _states_prices(row) else None
+        return (name, provider) if provider not in _ASKS_A_SERVER and states_prices(row) else None
     return None
 
 
@@ -145,14 +174,6 @@ def _provider(row: Mapping[str, Any]) -> str:
 
 def _canonical(provider: str) -> str:
     return _SAME_PROVIDER.get(provider, provider)
-
-
-def _states_prices(row: Mapping[str, Any]) -> bool:
-    if not row.get("litellm_provider"):
-        return False
-    if row.get("input_cost_per_token") is None:
-        return bool(row.get("tiered_pricing"))
-    return row.get("output_cost_per_token") is not None or row.get("mode") == "embedding"
 
 
 def _litellm_usage(usage: TokenUsage) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .fields import count, label, look_up, number, text_of
+from .media import read_media
 from .searches import web_searches
 from .usage import TokenUsage
 
@@ -32,14 +33,15 @@ _TRAFFIC_TIERS: Final = {"ON_DEMAND_PRIORITY": "priority", "ON_DEMAND_FLEX": "fl
 def model_names(response: object) -> tuple[str, ...]:
     """Return the names under which the model of a response may have a price, the most exact one first."""
     response = usage_holder(response)
-    name = text_of(response, "model", "model_version", "modelVersion")
+    # litellm takes the provider's prefix off the model's name and keeps it here; some of its responses have no model.
+    hidden = look_up(response, "_hidden_params")
+    name = text_of(response, "model", "model_version", "modelVersion") or text_of(hidden, "model")
     if not name:
         return ()
     if look_up(response, *_GEMINIS) is not None:
         name = name.rpartition("models/")[2]  # Vertex AI puts the publisher before it
         return (name, f"gemini/{name}")
-    # litellm takes the provider's prefix off the model's name and keeps it here.
-    provider = text_of(look_up(response, "_hidden_params"), "custom_llm_provider")
+    provider = text_of(hidden, "custom_llm_provider")
     return (f"{provider}/{name}", name) if provider else (name,)
 
 
@@ -47,6 +49,7 @@ def read_usage(response: object) -> TokenUsage:
     """Return the tokens that a response, or an event with one, says it used. Raise ValueError if it does not say."""
     response = usage_holder(response)
     usage = look_up(response, *_USAGE)
+    media = read_media(response)
     if count(usage, "prompt_token_count", "promptTokenCount") is not None:
         tokens = _read_gemini(usage, response)
     elif count(usage, "prompt_tokens") is not None:
@@ -54,8 +57,9 @@ def read_usage(response: object) -> TokenUsage:
     elif count(usage, "input_tokens") is not None:
         tokens = _read_messages(usage, response)
     else:
-        raise ValueError(_NO_USAGE)
-    if not tokens.total_tokens:  # litellm fills in zeros where a provider sends no usage
+        tokens = TokenUsage(0, 0)
+    tokens = media.added_to(tokens)
+    if tokens.is_nothing:  # litellm fills in zeros where a provider sends no usage
         raise ValueError(_NO_USAGE)
     return tokens
 
@@ -95,7 +99,7 @@ def _read_chat(usage: object, response: object) -> TokenUsage:
 
 def _read_messages(usage: object, response: object) -> TokenUsage:
     """OpenAI Responses (the input includes what is cached) and Anthropic messages (it does not)."""
-    details = look_up(usage, "input_tokens_details")
+    details = look_up(usage, "input_tokens_details", "input_token_details")
     output = look_up(usage, "output_tokens_details")
     read = number(usage, "cache_read_input_tokens")
     written = number(usage, "cache_creation_input_tokens")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from .fields import label, look_up
+from .media import read_media
 from .responses import model_names, read_usage, usage_holder
 from .searches import web_searches
 
@@ -30,7 +31,7 @@ class StreamedResponse:
             streamed.add(event)
     """
 
-    __slots__ = ("_hidden_params", "_started", "model", "output", "service_tier", "usage", "usage_metadata")
+    __slots__ = ("_hidden_params", "_started", "_whole", "model", "output", "service_tier", "usage", "usage_metadata")
 
     def __init__(self, events: Iterable[object] = ()) -> None:
         self.model: str | None = None
@@ -40,24 +41,32 @@ class StreamedResponse:
         self.output: list[Mapping[str, str]] = []  # of it only the searches, which are paid for
         self._hidden_params: object = None
         self._started: Mapping[str, Any] = {}
+        self._whole: object = None  # an answer that does not stream: images, a transcription, a rerank
         for event in events:
             self.add(event)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names under which the model may have a price, as far as the stream has named it."""
-        return model_names(self)
+        return model_names(self._whole or self)
 
     @property
     def tokens(self) -> TokenUsage | None:
         """The tokens that were told, None if the stream has not told its usage (so far)."""
-        return _read(self)
+        try:
+            return self.read()
+        except ValueError:  # not told, or in numbers that cannot be
+            return None
 
     @property
     def prompt(self) -> TokenUsage | None:
         """The tokens of the input, which Anthropic tells at the start; None where the stream has not told them."""
-        told = _read(self) or _read({"usage": self._started})
+        told = self.tokens or StreamedResponse([{"usage": self._started}]).tokens
         return None if told is None else replace(told, **_NO_OUTPUT)
+
+    def read(self) -> TokenUsage:
+        """Return the tokens that were told. Raise ValueError if the stream has not told its usage."""
+        return read_usage(self._whole or self)
 
     def add(self, event: object) -> None:
         """Take an event. One that tells neither model nor usage changes nothing."""
@@ -68,6 +77,8 @@ class StreamedResponse:
             self._started = _fields(look_up(message, "usage"))
             return
         holder = usage_holder(event)
+        if read_media(holder):
+            self._whole = holder
         for name, keys in _FIELDS.items():
             value = look_up(holder, *keys)
             if value is not None:
@@ -92,13 +103,6 @@ _NO_OUTPUT: Final[dict[str, Any]] = {
     "audio_output_tokens": 0,
     "image_output_tokens": 0,
 }
-
-
-def _read(response: object) -> TokenUsage | None:
-    try:
-        return read_usage(response)
-    except ValueError:  # not told, or in numbers that cannot be
-        return None
 
 
 def _tells(usage: object) -> bool:

@@ -1,4 +1,4 @@
-"""``TokenUsage``: what a call used, in tokens. How it is read out of a response is in ``responses``."""
+"""``TokenUsage``: what a call used, mostly in tokens. How it is read out of a response is in ``responses``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ MAX_TOKENS: Final = 10**12
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
     """
-    The tokens of one call.
+    What one call used.
 
     ``input_tokens`` is the whole prompt: cached tokens, tokens written to the cache, audio and images are parts of it.
     ``output_tokens`` is the whole answer: reasoning, audio and images are parts of it. ``cache_write_1h_tokens`` is
     the part of ``cache_write_tokens`` that is kept for an hour. ``web_searches`` is how often the provider searched the
-    web for the answer. ``service_tier``, ``inference_geo`` and ``speed`` are
-    what the provider calls them (``flex``, ``us``, ``fast``).
+    web for the answer. ``images``, ``audio_seconds`` (of a recording) and ``search_units`` (of a rerank) are what some
+    models are billed by instead. ``service_tier``, ``inference_geo``, ``speed``, ``image_size`` and ``image_quality``
+    are what the provider calls them (``flex``, ``us``, ``fast``, ``1024x1024``, ``high``).
     Raise TypeError for what is no int, ValueError for negative or absurd counts and for parts larger than the whole.
     """
 
@@ -34,14 +35,23 @@ class TokenUsage:
     image_input_tokens: int = 0
     image_output_tokens: int = 0
     web_searches: int = 0
+    images: int = 0
+    search_units: int = 0
+    audio_seconds: float = 0
     service_tier: str | None = None
     inference_geo: str | None = None
     speed: str | None = None
+    image_size: str | None = None
+    image_quality: str | None = None
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
             token_count(getattr(self, name), name)
-        for name in ("service_tier", "inference_geo", "speed"):
+        if isinstance(self.audio_seconds, bool) or not isinstance(self.audio_seconds, (int, float)):
+            raise TypeError(f"audio_seconds must be a number, not {self.audio_seconds!r:.80}.")
+        if not 0 <= self.audio_seconds <= MAX_TOKENS:
+            raise ValueError(f"audio_seconds must be from 0 to {MAX_TOKENS:,}, got {self.audio_seconds!r:.80}.")
+        for name in _LABELS:
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
                 raise TypeError(f"{name} must be a str or None, not {type(value).__name__}: {value!r:.80}.")
@@ -53,13 +63,24 @@ class TokenUsage:
         """Input and output together."""
         return self.input_tokens + self.output_tokens
 
+    @property
+    def is_nothing(self) -> bool:
+        """True if there is nothing that a provider bills."""
+        return not (self.total_tokens or self.is_without_tokens)
+
+    @property
+    def is_without_tokens(self) -> bool:
+        """True if the call is billed by images, seconds or searches alone."""
+        return not self.total_tokens and bool(self.images or self.audio_seconds or self.search_units)
+
     def _check_parts(self, whole: str, parts: tuple[str, ...]) -> None:
         total, limit = sum(getattr(self, part) for part in parts), getattr(self, whole)
         if total > limit:
             raise ValueError(f"{' + '.join(parts)} must be at most {whole}, got {total} of {limit}.")
 
 
-_COUNTS: Final = tuple(name for name in TokenUsage.__dataclass_fields__ if name.endswith(("_tokens", "_searches")))
+_COUNTS: Final = tuple(name for name, field in TokenUsage.__dataclass_fields__.items() if field.type == "int")
+_LABELS: Final = tuple(name for name, field in TokenUsage.__dataclass_fields__.items() if field.type == "str | None")
 
 # Audio may be cached audio, so the kinds of media and the kinds of cache are two ways to divide the same prompt.
 _PARTS: Final = (
