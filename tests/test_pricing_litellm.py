@@ -215,7 +215,7 @@ def run_offline(code: str, **env: str) -> str:
 def test_prices_and_counts_never_go_to_the_network(before: dict[str, str]) -> None:
     code = (
         "import os\n"
-        "from coreason_budget.pricing import PricingEngine\n"
+        "from coreason_budget.pricing import PricingEngine, count_output\n"
         "engine = PricingEngine()\n"
         "print(engine.calculate('gpt-4', 1000, 200))\n"
         "picture = {'type': 'image_url', 'image_url': {'url': 'https://example.com/a.png', 'detail': 'high'}}\n"
@@ -226,6 +226,16 @@ def test_prices_and_counts_never_go_to_the_network(before: dict[str, str]) -> No
         "for model in ('github_copilot/gpt-4o', 'github_copilot/gpt-5-mini', 'ollama/llama2', 'lemonade/x', 'x/y'):\n"
         "    try: engine.calculate(model, 1, 1)\n"
         "    except ValueError: pass\n"
+        "for model in ('gpt-4', 'gpt-4o', 'gpt-5', 'claude-sonnet-4-5', 'text-davinci-003', 'gpt-oss-20b'):\n"
+        "    count_output(model, 'hello')\n"
+        "units = {'billed_units': {'search_units': 1}}\n"
+        "answers = ({'data': [{'url': 'x'}]}, {'text': '', 'duration': 5.0}, {'results': [], 'meta': units})\n"
+        "for model in ('cohere/rerank-v3.5', 'jina_ai/jina-reranker-v2-base-multilingual', 'whisper-1',\n"
+        "              'groq/whisper-large-v3', 'xai/grok-imagine-image', 'azure/dall-e-3',\n"
+        "              'gemini/imagen-3.0-generate-001', 'github_copilot/gpt-4o'):\n"
+        "    for answer in answers:\n"
+        "        try: engine.cost_of(answer, model)\n"
+        "        except ValueError: pass\n"
         "print(os.environ.get('LITELLM_LOCAL_MODEL_COST_MAP'))\n"
     )
     assert run_offline(code, **before).split() == ["0.042", before.get("LITELLM_LOCAL_MODEL_COST_MAP", "None")]

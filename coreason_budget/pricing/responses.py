@@ -7,7 +7,7 @@ so that nothing goes unpaid, because the call has happened.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .fields import count, label, look_up, number, text_of
 from .media import read_media
@@ -147,7 +147,7 @@ def _usage(  # noqa: PLR0913  # each is a kind of token
     audio: tuple[int, int] = (0, 0),
     image: tuple[int, int] = (0, 0),
     searches: int = 0,
-    **terms: str | None,
+    **terms: Any,
 ) -> TokenUsage:
     if cached + written > input_tokens:  # then the provider cannot have counted them as input
         input_tokens += cached + written
