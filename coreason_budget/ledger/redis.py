@@ -74,16 +74,7 @@ class RedisLedger:
         self.config = config
         self.limits = limits
         self.keys = Keys(config.key_prefix)
-        self.terms = Terms(
-            config.time_zone,
-            {
-                "fresh": _ms(config.limits_ttl),
-                "policy": config.expired_holds,
-                "cap": config.journal_max_length,
-                "memory": _ms(config.charge_id_ttl),
-                "thresholds": config.thresholds,
-            },
-        )
+        self.terms = Terms(config.time_zone, config)
         self.connections = Connections(config)
         self.database = Database(config)
         self.journal = Journal(self)
@@ -277,7 +268,3 @@ class RedisLedger:
         overrides = yield Query(lambda: self.limits.overrides(subject))
         keys = [self.keys.account(subject)]
         yield from self.call("limits", keys, (self.injected_now(), version, "", *overrides_args(overrides)))
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)

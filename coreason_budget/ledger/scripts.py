@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -19,6 +20,7 @@ from ..periods import PERIODS, Period, from_ms, neighbours, to_ms
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+    from ..conf import BudgetConfig
     from ..scopes import Subject
 
 __all__ = [
@@ -54,8 +56,19 @@ class Script:
 def script(name: str) -> Script:
     """Return one of the ledger's scripts, read once from the package."""
     folder = files(__package__) / "lua"
-    source = (folder / "prelude.lua").read_text("utf-8") + (folder / f"{name}.lua").read_text("utf-8")
+    source = _with_what_it_uses(
+        (folder / f"{name}.lua").read_text("utf-8"), (folder / "prelude.lua").read_text("utf-8").split("\n\n")
+    )
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+def _with_what_it_uses(source: str, prelude: Sequence[str]) -> str:
+    """Return a script after those blocks of the prelude that it uses; a block uses only blocks before it."""
+    for block in reversed(prelude):
+        names = re.findall(r"^local (?:function )?(\w+)", block, re.MULTILINE)
+        if any(re.search(rf"\b{name}\b", source) for name in names):
+            source = f"{block}\n\n{source}"
+    return source
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,30 +115,31 @@ class Keys:
 
 
 class Terms:
-    """What all scripts are told: the windows around an instant, and settings. The text is made once a day."""
+    """What all scripts are told, as one text: settings, and the windows around an instant. It is made once a day."""
 
-    def __init__(self, zone: ZoneInfo, settings: Mapping[str, Any]) -> None:
+    def __init__(self, zone: ZoneInfo, config: BudgetConfig) -> None:
         self.zone = zone
-        self._settings = settings
+        fresh, memory = round(config.limits_ttl * 1000), round(config.charge_id_ttl * 1000)
+        thresholds = "+".join(map(str, config.thresholds))
+        self._settings = f"{fresh} {config.expired_holds} {config.journal_max_length} {memory} {thresholds}"
         self._cached = (0, 0, "")
 
     def text(self, now_ms: int) -> str:
-        """Return the settings and the windows before, at and after an instant in ms, of each period, as JSON."""
+        """Return the settings and the windows before, at and after an instant in ms, as the Lua prelude reads them."""
         start, end, text = self._cached
         if not start <= now_ms < end:
             start, end, text = self._cached = self._compute(now_ms)
         return text
 
     def _compute(self, now_ms: int) -> tuple[int, int, str]:
-        table: dict[str, list[str | int]] = {}
-        start, end = 0, 0
+        text, start, end = self._settings, 0, 0
         for period in PERIODS:
             trio = neighbours(period, from_ms(now_ms), self.zone)
             bounds = [*(to_ms(window.start) for window in trio), to_ms(trio[-1].end)]
-            table[period.code] = [*(window.id for window in trio), *bounds]
+            text += f"|{period.code} {' '.join(window.id for window in trio)} {' '.join(map(str, bounds))}"
             if period is Period.DAY:
                 start, end = bounds[1], bounds[2]
-        return start, end, json.dumps({"windows": table, **self._settings}, separators=(",", ":"))
+        return start, end, text
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ FAULTS: Final = (
     Fault("a window never rolled", CHARGE,
           "if a.mine then roll(a, windows, t) end", "if false then roll(a, windows, t) end"),
     Fault("windows that move back", PRELUDE, "local t = now\n", "local t = now\n  if t then return t end\n"),
-    Fault("a charge id that nobody remembers", CHARGE, "remember(KEYS[1], nonce, cost, who, answer, terms.memory)", ""),
+    Fault("a charge id that nobody remembers", CHARGE, "remember(KEYS[1], nonce, cost, who, answer, memory)", ""),
     Fault("a repeated charge id of another cost", CHARGE,
           "if its_cost ~= cost or its_accounts ~= who then return {'conflict'} end", ""),
     Fault("a late charge without a refund", CHARGE, "if state == 'expired' and", "if state == 'none' and"),

@@ -8,7 +8,6 @@ hold once all is quiet is in ``rest.py``.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -307,5 +306,5 @@ class Auditor:
 
 @lru_cache(maxsize=512)
 def _windows(terms: str) -> dict[str, list[Any]]:
-    table: dict[str, list[Any]] = json.loads(terms)["windows"]
-    return table
+    rows = (row.split(" ") for row in terms.split("|")[1:])
+    return {code: [*row[:3], *map(int, row[3:])] for code, *row in rows}

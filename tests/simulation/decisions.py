@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -118,7 +118,7 @@ def _hold(auditor: Auditor, served: Served, asked: Asked, known: Hold | None, gr
         known.topped_up[asked.nonce] = granted
         known.generations, known.deadline = generations, deadline
     else:
-        policy, run = json.loads(served.args[1])["policy"], auditor.server.run
+        policy, run = str(served.args[1]).split(" ")[1], auditor.server.run
         auditor.server.holds[asked.hold_id] = Hold(granted, granted, asked.subjects, generations, run, deadline, policy)
     auditor.server.deadlines.add(asked.hold_id)
 
@@ -250,7 +250,7 @@ def _close(auditor: Auditor, hold_id: str, hold: Hold) -> None:
 
 def _thresholds(auditor: Auditor, served: Served, subjects: Sequence[str], charge_id: str, answer: Answer) -> None:
     """Check which thresholds a charge is said to have passed, and note who is owed to hear of them."""
-    thresholds = json.loads(served.args[1])["thresholds"]
+    thresholds = [int(percent) for percent in re.split("[ |]", str(served.args[1]))[4].split("+") if percent]
     for i, (subject, view) in enumerate(zip(subjects, answer.accounts, strict=True)):
         before, after = served.before.account(subject), served.after.account(subject)
         told = {period.period.code: period.crossed for period in view.periods if period.crossed}

@@ -7,8 +7,8 @@
 --       conflict   clock, now   overflow, index
 -- answer: journal id|time|left on the hold|journal id of the refund|refunded|account|account ... (see show)
 
-local run, now, terms = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2])
-local windows, defaults, thresholds = terms.windows, each_default(ARGV[3]), terms.thresholds
+local run, now, windows, defaults = run_id(), clock(ARGV[1]), windows_of(ARGV[2]), each_default(ARGV[3])
+local thresholds, _, _, _, memory = thresholds_of(ARGV[2]), settings_of(ARGV[2])
 local charge, id, who = id_of(KEYS[1]), id_of(KEYS[2]), accounts_from(5)
 local cost, final, nonce, payload = ARGV[4], ARGV[5] == '1', ARGV[6], ARGV[7]
 
@@ -87,5 +87,5 @@ end
 
 local journal_id = journal(KEYS[4], charge, cost, ARGV[8], t, id, payload)
 answer = table.concat({journal_id, int(t), left, refund_id, reversed, table.concat(shown, '|')}, '|')
-remember(KEYS[1], nonce, cost, who, answer, terms.memory)
+remember(KEYS[1], nonce, cost, who, answer, memory)
 return {'ok', '1', answer}

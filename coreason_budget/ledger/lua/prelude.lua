@@ -1,14 +1,16 @@
--- Shared by all scripts; prepended to each. Sets no globals and writes nothing by itself.
+-- Shared by all scripts; what a script uses of it is prepended to it, block by block (blank lines part them, and a block uses
+-- only those before it): each function and table that is made costs every call. Sets no globals and writes nothing by itself.
 --
 -- An account is a hash: e server run it belongs to, inc incarnation, n verdicts so far, doubt, t last rebuild begun,
 -- v last verified, g gt generation and its birth, h held, gp hp the generation before, lv la lr version, age and
 -- refresh mark of the limits; per period (d, w, m): w window, s spent, o verified, k highest threshold told,
 -- f first refusal told, l limit override ('u' unlimited, nano-USD, absent = the default).
 --
--- The terms that scripts are told come as JSON: windows {d = {before, now, after, start, start, start, end}, ...}, instants in
--- ms; fresh: how long limits are fresh in ms; policy of expired holds; cap of the journal; memory of charge ids in ms;
--- thresholds in percent. Default limits come as 'day,week,month' for each account, joined by '|'. Amounts are nano-USD as
--- strings; they are added by HINCRBY (exact) and compared as doubles (exact below 2^53).
+-- The terms that scripts are told are one text, 'fresh policy cap memory thresholds', then for each of d, w, m '|d before now
+-- after start start start end': how long limits are fresh in ms; policy of expired holds; cap of the journal; memory of charge
+-- ids in ms; thresholds in percent '50+80'; the windows before, at and after the caller's now and instants in ms. Each is
+-- read when it is needed: to decode JSON took as long as INFO. Default limits come as 'day,week,month' for each account,
+-- joined by '|'. Amounts are nano-USD as strings; they are added by HINCRBY (exact) and compared as doubles (exact below 2^53).
 
 local PERIODS = {
   {code = 'd', w = 'wd', s = 'sd', o = 'od', k = 'kd', f = 'fd', l = 'ld'},
@@ -39,11 +41,34 @@ local function clock(given)
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
-local function int(number) return string.format('%.0f', number) end
+local function int(number) return string.format('%d', number) end
 
 local function minus(amount)
   if string.sub(amount, 1, 1) == '-' then return string.sub(amount, 2) end
   return '-' .. amount
+end
+
+-- The windows of the terms by period: before, now, after, start, start, start, end.
+local function windows_of(terms)
+  local function read(known, code)
+    local _, at = string.find(terms, '|' .. code .. ' ', 1, true)
+    local before, today, after, a, b, c, d = string.match(terms, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%-?%d+)', at + 1)
+    local window = {before, today, after, a + 0, b + 0, c + 0, d + 0}
+    known[code] = window
+    return window
+  end
+  return setmetatable({}, {__index = read})
+end
+
+local function settings_of(terms)
+  local fresh, policy, cap, memory = string.match(terms, '^(%d+) (%l+) (%d+) (%d+) ')
+  return tonumber(fresh), policy, tonumber(cap), memory
+end
+
+local function thresholds_of(terms)
+  local all = {}
+  for percent in string.gmatch(string.match(terms, '^%S+ %S+ %S+ %S+ ([^|]*)'), '%d+') do all[#all + 1] = tonumber(percent) end
+  return all
 end
 
 -- Zero is skipped: HINCRBY refuses '-0', half-way through a script.
@@ -90,11 +115,12 @@ end
 -- nil if now is outside of the windows that the caller knows; it asks again with better ones.
 local function moment(accounts, windows, now)
   local t = now
+  local days = windows.d -- weeks and months reach further
+  if now < days[4] or now >= days[7] then return nil end
   for _, p in ipairs(PERIODS) do
-    local window = windows[p.code]
-    if now < window[4] or now >= window[7] then return nil end
     for _, a in ipairs(accounts) do
       local entered = a.mine and a[p.w]
+      local window = entered and windows[p.code]
       if entered and entered ~= window[1] then
         if entered == window[2] then
           if t < window[5] then t = window[5] end

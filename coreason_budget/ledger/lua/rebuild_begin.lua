@@ -8,7 +8,7 @@
 -- reply go, L, now, incarnation, verdicts, version of the limits, then window, spent, verified for d, w, m
 --       done (open already)   wait (another began just now)   fresh (verified lately)   clock, now
 
-local run, now, windows = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2]).windows
+local run, now, windows = run_id(), clock(ARGV[1]), windows_of(ARGV[2])
 local key, nonce, mode = KEYS[1], ARGV[3], ARGV[5]
 local a = load_now(key, run, windows)
 local t = moment({a}, windows, now)

@@ -9,8 +9,7 @@
 -- reply done, drift of d, w, m (correction of a period that was verified before, else '0')   gone (start over)
 --       clock, now
 
-local run, now, terms = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2])
-local windows, defaults = terms.windows, each_default(ARGV[17])[1]
+local run, now, windows, defaults = run_id(), clock(ARGV[1]), windows_of(ARGV[2]), each_default(ARGV[17])[1]
 local key, nonce = KEYS[1], ARGV[3]
 local a = load_now(key, run, windows)
 if not a.mine or a.inc ~= ARGV[4] then return {'gone'} end
@@ -35,7 +34,7 @@ for i, p in ipairs(PERIODS) do
     if a[p.o] ~= '1' then
       -- Thresholds passed before this server knew of the account count as told: after a loss nobody hears of them twice.
       local cap, sum, told = tonumber(own_or(ARGV[7 + i], defaults[p.code]) or 0), (a[p.s] or 0) + correction, 0
-      for _, percent in ipairs(terms.thresholds) do
+      for _, percent in ipairs(thresholds_of(ARGV[2])) do
         if cap > 0 and sum * 100 >= percent * cap then told = percent end
       end
       if told > tonumber(a[p.k] or 0) then redis.call('HSET', key, p.k, told) end

@@ -7,8 +7,8 @@
 -- reply ok, '1' if this call booked it (and not an earlier one), cost (negative), answer (as charge.lua gives it)
 --       short, what is left   clock, now   overflow, index
 
-local run, now, terms = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2])
-local windows, defaults = terms.windows, each_default(ARGV[3])
+local run, now, windows, defaults = run_id(), clock(ARGV[1]), windows_of(ARGV[2]), each_default(ARGV[3])
+local _, _, _, memory = settings_of(ARGV[2])
 local id, hold_id, who = id_of(KEYS[1]), id_of(KEYS[2]), accounts_from(4)
 local amount, left, nonce = ARGV[4], ARGV[5], ARGV[6]
 
@@ -39,5 +39,5 @@ local journal_id = refund(hold, accounts, windows, t, KEYS[3], id, amount, hold_
 local parts = {journal_id, int(t), '0', '', '0'}
 for i, a in ipairs(accounts) do parts[#parts + 1] = show(a, windows, t, defaults[i]) end
 answer = table.concat(parts, '|')
-remember(KEYS[1], nonce, cost, who, answer, terms.memory)
+remember(KEYS[1], nonce, cost, who, answer, memory)
 return {'ok', '1', cost, answer}

@@ -6,7 +6,7 @@
 --       closed, account ... (was ended before)   none, account ... (was unknown)   clock, now
 -- account: how it stands afterwards (see show)
 
-local run, now, windows = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2]).windows
+local run, now, windows = run_id(), clock(ARGV[1]), windows_of(ARGV[2])
 local id, defaults, accounts = id_of(KEYS[1]), each_default(ARGV[3]), load_all(4, run, windows)
 local t = moment(accounts, windows, now)
 if not t then return {'clock', int(now)} end

@@ -9,8 +9,8 @@
 --       missing, index ...   stale, index, version ...   gone, state   conflict   backlog, length   clock, now
 --       overflow, index
 
-local run, now, terms = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2])
-local windows, defaults = terms.windows, each_default(ARGV[3])
+local run, now, windows, defaults = run_id(), clock(ARGV[1]), windows_of(ARGV[2]), each_default(ARGV[3])
+local fresh, policy, longest = settings_of(ARGV[2])
 local id, amount, ttl, who = id_of(KEYS[1]), ARGV[4], tonumber(ARGV[5]), accounts_from(4)
 local asked, least, nonce = amount, tonumber(ARGV[7]), ARGV[8]
 
@@ -41,10 +41,10 @@ for i, a in ipairs(accounts) do
     missing[#missing + 1] = int(i)
   else
     local age = a.la and math.abs(now - a.la)
-    if not age or age > terms.fresh then
+    if not age or age > fresh then
       stale[#stale + 1] = int(i)
       stale[#stale + 1] = a.lv or ''
-    elseif age > terms.fresh / 2 and not (a.lr and math.abs(now - a.lr) < terms.fresh / 4) then
+    elseif age > fresh / 2 and not (a.lr and math.abs(now - a.lr) < fresh / 4) then
       refresh[#refresh + 1] = i
     end
   end
@@ -53,7 +53,7 @@ if #missing > 1 then return missing end
 if #stale > 1 then return stale end
 
 local backlog = redis.call('XLEN', KEYS[3])
-if backlog > terms.cap then return {'backlog', int(backlog)} end
+if backlog > longest then return {'backlog', int(backlog)} end
 
 -- Among several limits without room the one that resets last is told, a blocked one (limit 0) before all.
 local worst
@@ -123,7 +123,7 @@ if nonce ~= '' then
   redis.call('HSET', KEYS[1], 'n' .. nonce, amount, 'dl', ends, 'g', held_in)
 else
   redis.call('HSET', KEYS[1], 'st', 'open', 'amt', asked, 'got', amount, 'left', amount, 'dl', ends, 'e', run,
-    'pol', terms.policy, 'acc', who, 'g', held_in, 'p', ARGV[6])
+    'pol', policy, 'acc', who, 'g', held_in, 'p', ARGV[6])
 end
 redis.call('PEXPIRE', KEYS[1], int(ttl + KEPT_MS))
 return reply

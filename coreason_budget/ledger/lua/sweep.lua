@@ -4,7 +4,7 @@
 -- ARGV  1 now in ms ('' = the server's TIME), 2 terms
 -- reply expired, journal id, time, amount, payload   released, amount   none   due, deadline   clock, now
 
-local run, now, windows = run_id(), clock(ARGV[1]), cjson.decode(ARGV[2]).windows
+local run, now, windows = run_id(), clock(ARGV[1]), windows_of(ARGV[2])
 local id = id_of(KEYS[1])
 local hold = redis.call('HMGET', KEYS[1], 'st', 'left', 'e', 'g', 'dl', 'pol', 'p')
 
