@@ -8,10 +8,11 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from .plots import plot
 from .stage import PARTS, Options, perform
-from .tables import plot, table
+from .tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,15 +20,23 @@ if TYPE_CHECKING:
     from .tables import Row
 
 
+#: Real traffic; not part of this repository.
+TRACE: Final = Path(__file__).parents[2] / "shared" / "traces" / "AzureLLMInferenceTrace_conv.csv"
+DEFAULTS: Final = {"full": (15, 100), "quick": (5, 40)}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the parts that are wanted, print their table and write it and the plot."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="the parts to run (default: all)")
-    parser.add_argument("--rounds", type=int, default=15, help="interleaved rounds (default 15)")
-    parser.add_argument("--calls", type=int, default=100, help="calls of each contestant in a round (default 100)")
+    parser.add_argument("--quick", action="store_const", const="quick", default="full", help="small sizes, few rounds")
+    parser.add_argument("--rounds", type=int, help="interleaved rounds (default 15, quick 5)")
+    parser.add_argument("--calls", type=int, help="calls of each contestant in a round (default 100, quick 40)")
+    parser.add_argument("--trace", type=Path, default=TRACE, help="what is replayed (default: Azure's, if there)")
     parser.add_argument("--output", default="", help="folder for results.md and performance.svg (default: none)")
     given = parser.parse_args(arguments)
-    options = Options(given.rounds, given.calls)
+    rounds, calls = DEFAULTS[given.quick]
+    options = Options(given.rounds or rounds, given.calls or calls, given.quick, str(given.trace.resolve()))
     rows: list[Row] = []
     print(f"Python {platform.python_version()}, {os.cpu_count()} CPUs", file=sys.stderr)
     for part in given.only:

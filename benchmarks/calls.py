@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from coreason_budget import service
 
 from .measure import Contestant, compare, rows_of
+from .server import COST, WritesHeldBack, server_time
 from .tables import Row, spread
 
 if TYPE_CHECKING:
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
     from .stage import Options
 
-__all__ = ["WritesHeldBack", "measure", "server_time"]
-
-COST = "0.0001"
+__all__ = ["measure"]
 
 
 def measure(options: Options) -> Iterator[Row]:
@@ -30,8 +28,10 @@ def measure(options: Options) -> Iterator[Row]:
     with service.deferred_writes():  # as in a request: nobody waits for the database
         contestants = [*_sync(manager), *_async(manager)]
         yield from rows_of("calls", contestants, compare(contestants, rounds=options.rounds, calls=options.calls))
-        for name, micros in server_time(manager, rounds=options.rounds, calls=options.calls).items():
-            yield Row("calls", f"{name}: the server's time", median(micros), "µs", note=_around(micros))
+    rounds = [server_time(manager, options.calls) for _ in range(options.rounds)]
+    for name in rounds[0]:
+        micros = [times[name] for times in rounds]
+        yield Row("calls", f"{name}: the server's time", median(micros), "µs", spread=spread(micros))
 
 
 def _sync(manager: BudgetManager) -> list[Contestant]:
@@ -80,45 +80,3 @@ def _async(manager: BudgetManager) -> list[Contestant]:
         Contestant("async charge", charge, "async PING", is_async=True, before=writes.begin, after=writes.end),
         Contestant("async reserve + charge", both, "async PING", is_async=True, before=writes.begin, after=writes.end),
     ]
-
-
-class WritesHeldBack:
-    """Keeps the writing thread from running beside a turn: it would share the interpreter with what is timed."""
-
-    def __init__(self, manager: BudgetManager) -> None:
-        self._manager = manager
-        self._go_on = threading.Event()
-
-    def begin(self) -> None:
-        """Have the writing thread wait."""
-        self._go_on.clear()
-        self._manager.ledger.database.post(self._go_on.wait)
-
-    def end(self) -> None:
-        """Have it go on, and wait until all is written."""
-        self._go_on.set()
-        self._manager.flush(60)
-
-
-def server_time(
-    manager: BudgetManager, *, rounds: int, calls: int, user: str = "ann", project: str = "search"
-) -> dict[str, list[float]]:
-    """Return the µs that the server needs for a reserve and a charge, by its own count, for each round."""
-    client = manager.ledger.connections.client()
-    found: dict[str, list[float]] = {"reserve": [], "charge": []}
-    for _ in range(rounds):
-        held: list[Reservation] = []
-        for name, micros in found.items():
-            client.config_resetstat()
-            for _ in range(calls):
-                if name == "reserve":
-                    held.append(manager.reserve(user, project, amount=COST))
-                else:
-                    held.pop().charge(cost=COST, final=True)
-            micros.append(client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
-    return found
-
-
-def _around(values: list[float]) -> str:
-    low_high = spread(values)
-    return f"5-95 %: {low_high[0]:.0f}-{low_high[1]:.0f} µs" if low_high else ""

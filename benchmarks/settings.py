@@ -10,13 +10,21 @@ USE_TZ = True
 ROOT_URLCONF = "benchmarks.site"
 ALLOWED_HOSTS = ["testserver"]
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "coreason_budget"]
-DATABASES = {
+DATABASES: dict[str, dict[str, object]] = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": Path(os.environ["COREASON_BENCHMARK_FOLDER"]) / "benchmark.sqlite3",
         "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;", "timeout": 20},
     }
 }
+if port := os.environ.get("COREASON_BENCHMARK_POSTGRES_PORT"):
+    DATABASES["default"] = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": "benchmark",
+        "USER": os.environ["COREASON_BENCHMARK_POSTGRES_USER"],
+        "HOST": "127.0.0.1",
+        "PORT": port,
+    }
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",

@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
-from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Row", "plot", "spread", "table"]
+__all__ = ["Row", "spread", "table"]
 
 LEAST_ROUNDS: Final = 2
-BAR: Final = 22
-LEFT: Final = 330
-WIDE: Final = 480
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure. ``ratio`` is a multiple of the same client's PING, ``spread`` its 5th and 95th percentile."""
+    """
+    One figure. ``ratio`` is a multiple of the same client's PING, ``spread`` its 5th and 95th percentile.
+
+    A figure that grows with something is a point of a ``line``, at ``x``; its spread is that of the figure.
+    """
 
     part: str
     name: str
@@ -29,6 +29,8 @@ class Row:
     ratio: float | None = None
     spread: tuple[float, float] | None = None
     note: str = ""
+    x: float | None = None
+    line: str = ""
 
     def to_json(self) -> str:
         """Return the row as one line that from_json() reads."""
@@ -69,24 +71,3 @@ def _figure(row: Row) -> str:
         return row.unit
     digits = 0 if abs(row.value) >= 100 or row.value == int(row.value) else 1 if abs(row.value) >= 1 else 3  # noqa: PLR2004
     return f"{row.value:,.{digits}f} {row.unit}".strip()
-
-
-def plot(rows: Iterable[Row]) -> str:
-    """Return the rows that are multiples of a PING as bars, in SVG."""
-    shown = [row for row in rows if row.ratio is not None]
-    longest = max((row.ratio or 0 for row in shown), default=1)
-    height = BAR * (len(shown) + 2)
-    size = f'viewBox="0 0 {LEFT + WIDE + 70} {height}" font-family="sans-serif" font-size="12"'
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size}>',
-        f'<rect width="100%" height="{height}" fill="white"/>',
-        f'<text x="{LEFT}" y="15" font-weight="bold">time as a multiple of the same client\'s PING</text>',
-    ]
-    for i, row in enumerate(shown, 1):
-        y, width = BAR * i + 4, WIDE * (row.ratio or 0) / longest
-        lines += [
-            f'<text x="{LEFT - 8}" y="{y + 12}" text-anchor="end">{escape(row.name)}</text>',
-            f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR - 8}" fill="#3267a8"/>',
-            f'<text x="{LEFT + width + 5:.1f}" y="{y + 12}">{row.ratio:.2f}</text>',
-        ]
-    return "\n".join([*lines, "</svg>", ""])
