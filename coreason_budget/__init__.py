@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         RedisConnectionError,
         RefundError,
         RunExhaustedError,
+        StreamConsumedError,
         UnknownModelError,
     )
     from .guard import BudgetGuard
@@ -58,6 +59,7 @@ _HOMES: Final = {
     "RefundError": "exceptions",
     "RunExhaustedError": "exceptions",
     "Reservation": "reservation",
+    "StreamConsumedError": "exceptions",
     "UnknownModelError": "exceptions",
     "budget_exceeded": "signals",
     "budget_threshold_reached": "signals",
@@ -87,6 +89,7 @@ __all__ = [
     "RefundError",
     "Reservation",
     "RunExhaustedError",
+    "StreamConsumedError",
     "UnknownModelError",
     "budget_exceeded",
     "budget_threshold_reached",

@@ -20,6 +20,7 @@ __all__ = [
     "RedisConnectionError",
     "RefundError",
     "RunExhaustedError",
+    "StreamConsumedError",
     "UnknownModelError",
 ]
 
@@ -129,3 +130,7 @@ class HoldClosedError(BudgetError, ValueError):
 
 class MissingUserError(BudgetError, TypeError):
     """Nobody is named or known who pays for a call."""
+
+
+class StreamConsumedError(BudgetError, RuntimeError):
+    """A stream was to be read again after its end."""

@@ -11,6 +11,7 @@ from ..exceptions import BudgetError, HoldClosedError
 from ..ledger.steps import Twin
 from ..log import logger
 from ..money import to_usd
+from ..pricing.responses import model_names, read_usage
 from ..spends import spend_for, spend_of
 from .purse import purse_of
 
@@ -72,6 +73,8 @@ class MeteredCall:
         self.payer = payer
         self.request = request
         self.receipt: Receipt | None = None
+        #: What was answered to each try, as far as whoever makes them knows; only the last one may have helped.
+        self.tries: list[object] = []
         self._quote = Quote(0)
         self._draw: Draw | None = None
         self._own: Reservation | None = None
@@ -113,19 +116,23 @@ class MeteredCall:
             self.manager.booked.remember(response, spend)
         draw = self._open_draw()
         try:
+            yield from self._book_vain(draw, self.tries[:-1])
             self.receipt = yield from draw.book(spend, final=self._own is not None)
         finally:
             draw.close()
         return self.receipt
 
     def release(self) -> Operation[None]:
-        """Give back what was held: nothing was produced. Nothing happens if the call was settled."""
+        """Give back what was held: nothing came of it. Nothing happens if the call was settled."""
         draw, self._draw = self._draw, None
         if draw is None or self.receipt is not None:
             return
-        draw.close()
-        if self._own is not None:
-            yield from self._own.end()
+        try:
+            yield from self._book_vain(draw, self.tries)
+        finally:
+            draw.close()
+            if self._own is not None:
+                yield from self._own.end()
 
     def abandon(self) -> None:
         """Have what was held given back by another thread, where nothing can be waited for. See release()."""
@@ -198,26 +205,41 @@ class MeteredCall:
 
     # what it did cost -----------------------------------------------------------------------------------------------
 
+    def _book_vain(self, draw: Draw, tries: list[object]) -> Operation[None]:
+        """Book answers that were thrown away, where they say what they used: the provider bills them all the same."""
+        for answer in tries:
+            try:
+                usage = read_usage(answer)
+            except ValueError:
+                continue
+            names = self._names(model_names(answer))
+            cost = partial(self.manager.pricing.cost_of_usage, usage, *names)
+            yield from draw.book(spend_for((yield Twin(self.manager, "reckon", (cost,)))))
+
     def _spend(self, produced: Produced, response: object) -> Spend:
         """Return what to book. The money is spent: where no price can be found it is what was held."""
         try:
             usage = produced.usage(self.input_tokens)
-            return spend_for(self.manager.pricing.cost_of_usage(usage, *self._names(produced)))
+            return spend_for(self.manager.pricing.cost_of_usage(usage, *self._names(produced.names)))
         except BudgetError as error:
             held = to_usd(self._quote.amount)
             logger.error("A call of {} is booked with the {:f} USD that were held for it: {}", self.model, held, error)
             return spend_of(held, model=self.model)
 
-    def _names(self, produced: Produced) -> tuple[str, ...]:
+    def _names(self, answered: tuple[str, ...]) -> tuple[str, ...]:
         """Return the names to look a price up by: of the model that answered, or that it is a version of."""
-        answered = produced.names
-        if not answered or any(_is_version(name, self.model) for name in answered):
-            return (self.model, *answered)
-        return (*answered, *self.request.models)
+        asked = self.request.models
+        versions = [model for model in asked if not answered or any(_is_version(name, model) for name in answered)]
+        if not versions:
+            return (*answered, *asked)
+        return (max(versions, key=lambda model: len(_base(model))), *answered)
 
 
 def _is_version(answered: str, asked: str) -> bool:
     """Return whether the answering model is the one that was asked for, under a name that tells its version."""
-    base = asked.rpartition("/")[2].removesuffix("-latest")
-    name = answered.rpartition("/")[2]
+    base, name = _base(asked), answered.rpartition("/")[2]
     return name.startswith(base) and _VERSION.fullmatch(name.removeprefix(base)) is not None
+
+
+def _base(model: str) -> str:
+    return model.rpartition("/")[2].removesuffix("-latest")

@@ -1,0 +1,51 @@
+"""A ledger, sites and people for calls through the integrations."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.http.conftest import ann, clock, ledger, runner, site, store, warnings_of_the_app
+
+from .bench import Bench
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Driver
+    from tests.http.site import Ledger
+    from tests.upstream import Upstream
+
+__all__ = ["ann", "clock", "ledger", "runner", "site", "store", "warnings_of_the_app"]
+
+
+@pytest.fixture(autouse=True)
+def litellms_loop() -> Iterator[None]:
+    """litellm makes an event loop for threads that have none, and leaves it open; let it find one that is closed."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def swept() -> Iterator[None]:
+    """Collect what litellm leaves open while its tests run, or tests of others find it."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+@pytest.fixture
+def bench(driver: Driver, ledger: Ledger, upstream: Upstream, transactional_db: None) -> Iterator[Bench]:
+    """Call litellm on a budget, sync and async, with the upstream as the provider."""
+    ledger.configure(daily_user_limit_usd="100", daily_project_limit_usd="100", daily_global_limit_usd="100")
+    made = Bench(driver, ledger, upstream)
+    yield made
+    made.end()
