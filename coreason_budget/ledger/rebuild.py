@@ -45,12 +45,12 @@ class Sum:
     """
     What the database and the journal say: limits, what was spent (nano-USD) in each period that is wanted.
 
-    ``ahead`` is when (ms) more was spent after these windows, by a clock that was ahead of the server's; else 0.
+    It ``goes_on`` if more was spent after these windows, by a clock that was ahead of the server's.
     """
 
     overrides: Mapping[Period, int | None]
     spent: Mapping[Period, int]
-    ahead: int
+    goes_on: bool
 
 
 def rebuild(ledger: RedisLedger, subject: Subject, mode: str, every: float) -> Operation[Drift]:
@@ -62,7 +62,7 @@ def rebuild(ledger: RedisLedger, subject: Subject, mode: str, every: float) -> O
     """
     from .records import highest_journal_id
 
-    waited, reached, deadline = 0.0, 0, monotonic() + REBUILD_SECONDS
+    waited, deadline = 0.0, monotonic() + REBUILD_SECONDS
     while monotonic() < deadline:
         floor = yield Query(highest_journal_id)
         nonce = uuid4().hex
@@ -71,10 +71,9 @@ def rebuild(ledger: RedisLedger, subject: Subject, mode: str, every: float) -> O
             [ledger.keys.account(subject), ledger.keys.journal],
             nonce,
             floor,
-            "force" if mode == "open" and (reached or waited >= COURTESY_SECONDS) else mode,
+            "force" if mode == "open" and waited >= COURTESY_SECONDS else mode,
             round(every * 1000),
             defaults_text(ledger.limits.defaults(subject)),
-            reached,
         )
         if reply[0] in {"done", "fresh"}:
             return Drift(rebuilt=False, corrections={})
@@ -82,10 +81,9 @@ def rebuild(ledger: RedisLedger, subject: Subject, mode: str, every: float) -> O
             yield Pause(PAUSE_SECONDS)
             waited += PAUSE_SECONDS
             continue
-        outcome = yield from _finish(ledger, subject, nonce, Snapshot.parse(reply), reached)
-        if isinstance(outcome, Drift):
-            return outcome
-        reached = outcome
+        corrections = yield from _finish(ledger, subject, nonce, Snapshot.parse(reply))
+        if corrections is not None:
+            return Drift(rebuilt=True, corrections=corrections)
     raise BudgetUnavailableError(f"The account of {subject.label} could not be rebuilt in {REBUILD_SECONDS:g} s.")
 
 
@@ -114,16 +112,14 @@ def spent_with(
 
 
 def _finish(
-    ledger: RedisLedger, subject: Subject, nonce: str, snapshot: Snapshot, reached: int
-) -> Operation[Drift | int]:
-    """Sum, correct and open; or return the instant (ms) that the account has reached, to begin again there."""
+    ledger: RedisLedger, subject: Subject, nonce: str, snapshot: Snapshot
+) -> Operation[dict[Period, int] | None]:
+    """Sum, correct and open; None means start over."""
     merged = yield from ledger.journal.bookings_of(subject, snapshot.point, MERGED_AT_MOST)
     if len(merged) > MERGED_AT_MOST:
         yield from ledger.journal.drain(until=snapshot.point)
-        return reached
+        return None
     summed: Sum = yield Query(lambda: _sum(ledger, subject, snapshot, merged))
-    if summed.ahead > reached:
-        return summed.ahead
     pairs: list[str] = []
     for period in PERIODS:
         correction = str(summed.spent[period] - snapshot.spent[period]) if period in summed.spent else ""
@@ -139,13 +135,14 @@ def _finish(
         *overrides_args(summed.overrides),
         *pairs,
         defaults_text(ledger.limits.defaults(subject)),
+        "1" if summed.goes_on else "",
     )
     if reply[0] != "done":
-        return reached
+        return None
     drift = {period: int(text) for period, text in zip(PERIODS, reply[1:], strict=True) if int(text)}
     if drift:
         logger.warning("The account of {} was corrected by {} nano-USD", subject.label, drift)
-    return Drift(rebuilt=True, corrections=drift)
+    return drift
 
 
 def _sum(ledger: RedisLedger, subject: Subject, snapshot: Snapshot, merged: Mapping[str, Booking]) -> Sum:
@@ -157,8 +154,7 @@ def _sum(ledger: RedisLedger, subject: Subject, snapshot: Snapshot, merged: Mapp
         if period in overrides or defaults.get(period) is not None or period in snapshot.verified
     }
     sums, last = _spent(subject, snapshot.point, wanted, merged)
-    is_ahead = any(to_ms(window.end) <= last for window in wanted.values())
-    return Sum(overrides, sums, last if is_ahead else 0)
+    return Sum(overrides, sums, any(to_ms(window.end) <= last for window in wanted.values()))
 
 
 def _spent(

@@ -157,7 +157,7 @@ def test_a_rebuild_counts_what_was_booked_while_the_clock_was_back(
 
 
 @pytest.mark.parametrize("is_written", [True, False], ids=["from the database", "from the journal"])
-def test_an_account_that_is_rebuilt_while_the_clock_is_back_forgets_nothing_of_the_window_that_it_was_in(
+def test_an_account_that_is_rebuilt_while_the_clock_is_back_remembers_what_it_spent_in_the_next_window(
     driver: Driver,
     make: Make,
     clock: Clock,
@@ -174,25 +174,36 @@ def test_an_account_that_is_rebuilt_while_the_clock_is_back_forgets_nothing_of_t
     clock.set("2030-04-30T23:59:50+00:00")
     lose_accounts(backend)
 
-    assert by_period(driver, budget) == ["2", "2", "2"]
-
-    assert account(driver, budget, "ann").resets_at.isoformat() == "2030-05-02T00:00:00+00:00"
+    assert by_period(driver, budget) == ["0", "2", "0"]
+    driver(budget, "charge", "ann", 1)
+    assert by_period(driver, budget) == ["1", "3", "1"]
     clock.set("2030-05-01T00:00:02+00:00")
-    assert by_period(driver, budget) == ["2", "2", "2"]
+
+    assert by_period(driver, budget) == ["2", "3", "2"]
+    with pytest.raises(BudgetExceededError):
+        driver(budget, "reserve", "ann", amount="8.000000001")
 
 
-def test_a_record_of_a_clock_that_was_days_ahead_takes_no_account_there(
-    driver: Driver, make: Make, clock: Clock, backend: Backend
+def test_what_was_spent_by_a_clock_that_was_days_ahead_counts_when_its_day_comes(
+    driver: Driver, make: Make, clock: Clock
 ) -> None:
     budget = make(**ALL)
     clock.set("2030-05-04T00:00:01+00:00")
     driver(budget, "charge", "ann", 2)
     assert budget.flush(10)
-    clock.set("2030-04-30T23:59:50+00:00")
-    lose_accounts(backend)
+    days = {}
+    for day in ("2030-04-30", "2030-05-01", "2030-05-03", "2030-05-04", "2030-05-05"):
+        clock.set(f"{day}T12:00:00+00:00")
+        driver(budget, "charge", "ann", 1)
+        days[day] = by_period(driver, budget)
 
-    assert by_period(driver, budget) == ["0", "2", "0"]  # it is of the same week
-    assert account(driver, budget, "ann").resets_at.isoformat() == "2030-05-01T00:00:00+00:00"
+    assert days == {
+        "2030-04-30": ["1", "3", "1"],
+        "2030-05-01": ["1", "4", "3"],
+        "2030-05-03": ["1", "5", "4"],
+        "2030-05-04": ["3", "6", "5"],
+        "2030-05-05": ["1", "7", "6"],
+    }
 
 
 def test_an_account_that_slept_for_months_begins_anew(driver: Driver, make: Make, clock: Clock) -> None:

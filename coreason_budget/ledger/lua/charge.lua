@@ -30,9 +30,7 @@ local state = hold[1]
 if state == 'open' and hold[3] ~= run then state = nil end
 
 if state == 'open' and final then redis.call('ZCARD', KEYS[3]) end -- as the journal above
-for _, a in ipairs(accounts) do
-  if a.mine then roll(a, windows, t) end
-end
+enter(accounts, windows, t)
 
 local left = '0'
 if state == 'open' then

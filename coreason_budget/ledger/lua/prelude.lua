@@ -2,7 +2,7 @@
 -- only those before it): each function and table that is made costs every call. Sets no globals and writes nothing by itself.
 --
 -- An account is a hash: e server run it belongs to, inc incarnation, n verdicts so far, doubt, t last rebuild begun,
--- v last verified, g gt generation and its birth, h held, gp hp the generation before, lv la lr version, age and
+-- v last verified, later that more was spent in windows after these, g gt generation and its birth, h held, gp hp the generation before, lv la lr version, age and
 -- refresh mark of the limits; per period (d, w, m): w window, s spent, o verified, k highest threshold told,
 -- f first refusal told, l limit override ('u' unlimited, nano-USD, absent = the default).
 --
@@ -91,7 +91,8 @@ local function load(key, run)
   return a
 end
 
--- An account in a window after all that are known was led there by a clock that was wrong: it is rebuilt.
+-- An account in a window after all that are known was led there by a clock that was wrong: it is rebuilt. It is in doubt
+-- once something was booked that it does not count, and gives back what it holds, for it may be known again one day.
 local function is_ahead(a, windows)
   for _, p in ipairs(PERIODS) do
     if a[p.w] and a[p.w] > windows[p.code][3] then return true end
@@ -101,7 +102,7 @@ end
 
 local function load_now(key, run, windows)
   local a = load(key, run)
-  if a.mine and windows and is_ahead(a, windows) then a.mine, a.open = false, false end
+  if a.mine and windows and is_ahead(a, windows) then a.mine, a.open, a.ahead = false, false, true end
   return a
 end
 
@@ -111,7 +112,22 @@ local function load_all(first, run, windows)
   return accounts
 end
 
--- The instant that counts: now, but never before a window that an account has already entered.
+local function index(window, t)
+  if t < window[5] then return 1 end
+  if t < window[6] then return 2 end
+  return 3
+end
+
+-- Whether an account enters another window at t.
+local function enters(a, windows, t)
+  for _, p in ipairs(PERIODS) do
+    if a[p.w] and a[p.w] < windows[p.code][index(windows[p.code], t)] then return true end
+  end
+  return false
+end
+
+-- The instant that counts: now, but never before a window that an account has already entered. An account that has spent
+-- in a later one, by a clock that was ahead, cannot be decided on in it before it is summed anew.
 -- nil if now is outside of the windows that the caller knows; it asks again with better ones.
 local function moment(accounts, windows, now)
   local t = now
@@ -130,13 +146,10 @@ local function moment(accounts, windows, now)
       end
     end
   end
+  for _, a in ipairs(accounts) do
+    if a.later and enters(a, windows, t) then a.open = false end
+  end
   return t
-end
-
-local function index(window, t)
-  if t < window[5] then return 1 end
-  if t < window[6] then return 2 end
-  return 3
 end
 
 -- The window of an account at t, and what it has spent in it.
@@ -203,6 +216,13 @@ local function keep(a, windows)
   redis.call('PEXPIREAT', a.key, int(last + 2 * KEPT_MS))
 end
 
+local function doubt(key)
+  if redis.call('EXISTS', key) == 1 then
+    redis.call('HSET', key, 'doubt', '1')
+    return int(redis.call('HINCRBY', key, 'n', 1))
+  end
+end
+
 -- Enter the windows of t; windows only move forward. A tracked period is one that has a window.
 local function roll(a, windows, t)
   local moved = false
@@ -217,6 +237,10 @@ local function roll(a, windows, t)
       end
     end
   end
+  if moved and a.later then
+    redis.call('HDEL', a.key, 'later')
+    a.n, a.open, a.later = doubt(a.key), false, nil
+  end
   if moved then keep(a, windows) end
 end
 
@@ -229,9 +253,23 @@ local function spend(a, p, amount)
   return before, after
 end
 
-local function book(a, amount)
-  for _, p in ipairs(PERIODS) do
-    if a[p.w] then spend(a, p, amount) end
+-- Make accounts ready to count what is booked at t; those that cannot are in doubt.
+local function enter(accounts, windows, t)
+  for _, a in ipairs(accounts) do
+    if a.mine then
+      roll(a, windows, t)
+    elseif a.ahead then
+      doubt(a.key)
+    end
+  end
+end
+
+local function book(accounts, windows, t, amount)
+  enter(accounts, windows, t)
+  for _, a in ipairs(accounts) do
+    for _, p in ipairs(PERIODS) do
+      if a.mine and a[p.w] then spend(a, p, amount) end
+    end
   end
 end
 
@@ -244,7 +282,7 @@ end
 -- Take an amount out of what the accounts of a hold have held, each in the generation that the hold was made in.
 local function unhold(accounts, generations, amount)
   for i, a in ipairs(accounts) do
-    if a.mine and a.g then
+    if (a.mine or a.ahead) and a.g then
       if a.g == generations[i] then
         add(a.key, 'h', minus(amount))
         a.freed = amount
@@ -305,20 +343,8 @@ end
 -- much less can be taken back of what that was booked with.
 local function refund(hold, accounts, windows, t, journal_key, charge, amount, id, payload)
   if hold then add(hold, 'x', minus(amount)) end
-  for _, a in ipairs(accounts) do
-    if a.mine then
-      roll(a, windows, t)
-      book(a, minus(amount))
-    end
-  end
+  book(accounts, windows, t, minus(amount))
   return journal(journal_key, charge, minus(amount), 'refund', t, id, payload)
-end
-
-local function doubt(key)
-  if redis.call('EXISTS', key) == 1 then
-    redis.call('HINCRBY', key, 'n', 1)
-    redis.call('HSET', key, 'doubt', '1')
-  end
 end
 
 -- What an account shows: open, held (two generations), freed by this call; per period window, spent, limit, told.

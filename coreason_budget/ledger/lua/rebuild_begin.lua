@@ -3,8 +3,7 @@
 --
 -- KEYS  1 account, 2 journal
 -- ARGV  1 now in ms ('' = the server's TIME), 2 terms, 3 nonce, 4 floor: highest journal id in the database 'ms-seq' or '',
---       5 mode: open | force (do not wait for another) | verify, 6 verify again after ms, 7 default limits,
---       8 an instant in ms at which the account is known to have spent, 0 = none: it enters no window before that one
+--       5 mode: open | force (do not wait for another) | verify, 6 verify again after ms, 7 default limits
 -- reply go, L, now, incarnation, verdicts, version of the limits, then window, spent, verified for d, w, m
 --       done (open already)   wait (another began just now)   fresh (verified lately)   clock, now
 
@@ -13,8 +12,6 @@ local key, nonce, mode = KEYS[1], ARGV[3], ARGV[5]
 local a = load_now(key, run, windows)
 local t = moment({a}, windows, now)
 if not t then return {'clock', int(now)} end
-local reached = tonumber(ARGV[8])
-if reached > t and reached < windows.d[7] then t = reached end
 
 local times = redis.call('HMGET', key, 't', 'v')
 if mode == 'verify' then

@@ -5,7 +5,7 @@
 --       7 generation age in ms after which held money moves to the old generation,
 --       8 9 10 limit overrides of d, w, m ('u' unlimited, '' none),
 --       11.. for d, w, m: window of the snapshot, correction (sum - spent in the snapshot; '' = not wanted),
---       17 default limits
+--       17 default limits, 18 '1' if more was spent in windows after these
 -- reply done, drift of d, w, m (correction of a period that was verified before, else '0')   gone (start over)
 --       clock, now
 
@@ -52,7 +52,8 @@ end
 
 redis.call('HINCRBY', key, 'n', 1)
 redis.call('HSET', key, 'doubt', '0', 'v', int(now))
-redis.call('HDEL', key, 't')
+redis.call('HDEL', key, 't', 'later')
+if ARGV[18] == '1' then redis.call('HSET', key, 'later', '1') end
 local born = redis.call('HGET', key, 'gt')
 if not a.g then
   redis.call('HSET', key, 'g', nonce, 'gt', int(now), 'h', '0', 'hp', '0')

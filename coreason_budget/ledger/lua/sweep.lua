@@ -27,12 +27,7 @@ end
 local t = moment(accounts, windows, now)
 if not t then return {'clock', int(now)} end
 unhold(accounts, split(hold[4]), left)
-for _, a in ipairs(accounts) do
-  if a.mine then
-    roll(a, windows, t)
-    book(a, left)
-  end
-end
+book(accounts, windows, t, left)
 redis.call('HSET', KEYS[1], 'st', 'expired', 'left', '0', 'x', left)
 redis.call('PEXPIRE', KEYS[1], KEPT_MS)
 redis.call('ZREM', KEYS[2], id)
