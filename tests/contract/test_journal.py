@@ -59,6 +59,25 @@ def test_an_entry_that_cannot_be_read_blocks_nobody(driver: Driver, budget: Budg
     assert len(dump(backend)["{coreason-budget}:journal"]) == 1
 
 
+def test_an_entry_that_has_the_place_of_one_that_was_lost_stays_until_it_is_written_itself(
+    driver: Driver, budget: BudgetManager, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as held_up:
+        held_up.setattr(type(budget.ledger.journal), "write_pending", lambda _: 0)
+        driver(budget, "charge", "ann", "0.1", charge_id="lost")
+    with backend.client() as client:
+        [(place, fields)] = client.xrange("{coreason-budget}:journal")
+        client.flushall()  # and the clock is stepped back, so that another charge comes to the same place
+        client.xadd("{coreason-budget}:journal", fields | {"c": "other", "n": "200000000"}, id=place)
+
+    budget.guard.housekeeper.tick()  # writes the first and strikes it out
+
+    assert (booked(charge_id="lost"), booked(charge_id="other")) == ("0.1", "0")
+    assert budget.ledger.run(budget.ledger.journal.drain()) == 1
+    assert booked(charge_id="other") == "0.2"
+    assert spent(driver, budget, "ann") == "0.3"
+
+
 def test_a_journal_above_its_cap_stops_reserves_and_not_charges(
     driver: Driver, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

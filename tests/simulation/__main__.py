@@ -30,11 +30,14 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="leave so many between them, less one")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="in how many processes")
     parser.add_argument("--seed", type=int, nargs="+", help="run these only, and show what happens in them")
+    parser.add_argument("--regressions", action="store_true", help="run the cases that have failed once")
     parser.add_argument("--quietly", action="store_true", help="with --seed: do not show it")
     parser.add_argument("--stop", action="store_true", help="stop at the first failure")
     options = parser.parse_args()
     if options.seed:
         return run(options.seed, is_shown=not options.quietly, stops=options.stop)
+    if options.regressions:
+        return run(None, is_shown=False, stops=options.stop)
     if options.jobs > 1:
         return share(options)
     seeds = range(options.first, options.first + options.cases * options.every, options.every)
@@ -58,30 +61,33 @@ def share(options: Namespace) -> int:
     return 1 if failed else 0
 
 
-def run(seeds: Iterable[int], *, is_shown: bool, stops: bool) -> int:
-    """Run cases in this process."""
+def run(seeds: Iterable[int] | None, *, is_shown: bool, stops: bool) -> int:
+    """Run the cases of seeds in this process; None for the regressions."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
-    from .cases import Cases
+    from .cases import Case, Cases
+    from .regressions import REGRESSIONS
 
+    asked = map(Case.of, seeds) if seeds is not None else REGRESSIONS
     number, failed = 0, 0
     started = told = monotonic()
     with Cases() as cases:
         gc.freeze()  # what is there stays there; looking through it costs a tenth of the time
         gc.set_threshold(20_000)
-        for number, seed in enumerate(seeds, 1):
-            result = cases.run(seed)
+        for number, case in enumerate(asked, 1):
+            result = cases.run(case)
             if is_shown:
                 for instant, who, what in result.trace:
                     say(f"{instant} {who}: {what}")
             if result.failure:
                 failed += 1
-                say(f"seed {seed} ({result.name}): {result.failure}")
+                say(f"seed {case.seed} ({case.profile.name}): {result.failure}")
                 if stops:
                     break
             if monotonic() - told >= PROGRESS_SECONDS:
                 told = monotonic()
-                say(f"... {number} cases, the last is {seed}, {number / (told - started):.1f} per s, {failed} failed")
+                pace = number / (told - started)
+                say(f"... {number} cases, the last is {case.seed}, {pace:.1f} per s, {failed} failed")
     say(f"{number} cases, {failed} failed, {monotonic() - started:.1f} s")
     return 1 if failed else 0
 

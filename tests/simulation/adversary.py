@@ -87,6 +87,11 @@ class Adversary:
         world, profile, random = self._world, self._profile, self._random
         if world.scheduler.current is None:
             return
+        if what == "refused":
+            world.trouble()
+            world.database_troubles.append(world.clock.now)
+            world.note("database", "locked")
+            return
         if what == "statement":
             world.scheduler.park(random.choice((0, 0, 1, 5)))
         if self.is_resting:

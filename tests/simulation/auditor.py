@@ -9,9 +9,8 @@ hold once all is quiet is in ``rest.py``.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from . import decisions, repairs, windows
 from .commands import booked_by
@@ -20,42 +19,16 @@ from .model import Booked, Entry, Server, Truth
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from .inspection import Account, Inspection
+    from .inspection import Account
     from .process import Process
+    from .served import Served
     from .world import World
 
-__all__ = ["Auditor", "BrokenPromiseError", "Served"]
-
-
-WITHOUT_TERMS: Final = {"ack", "extend", "limits"}
+__all__ = ["Auditor", "BrokenPromiseError"]
 
 
 class BrokenPromiseError(AssertionError):
     """A promise of the ledger does not hold."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Served:
-    """A script that has run: what it was given, what it answered, and what the server held before and after."""
-
-    name: str
-    keys: Sequence[str]
-    args: Sequence[Any]
-    reply: list[str]
-    now: int
-    before: Inspection
-    after: Inspection
-    process: Process | None
-
-    def __repr__(self) -> str:
-        keys = " ".join(key.partition("}:")[2] for key in self.keys)
-        args = [self.args[i] for i in range(len(self.args)) if i != 1 or self.name in WITHOUT_TERMS]
-        return f"{self.name} {keys} {args} -> {self.reply} at {self.now}"
-
-    @property
-    def terms(self) -> Mapping[str, Sequence[Any]] | None:
-        """The windows that it was told of: before, now and after by the caller's clock, for each period."""
-        return None if self.name in WITHOUT_TERMS else _windows(str(self.args[1]))
 
 
 class Auditor:
@@ -190,6 +163,19 @@ class Auditor:
         """Whether an account says that it may be decided on."""
         return self.is_mine(account, terms) and bool(account.generation) and not account.doubt
 
+    def is_beginning(self, account: Account, instant: int) -> bool:
+        """Whether an account has to be summed before it enters the windows of an instant, where it has spent before."""
+        return account.later and any(
+            state.window and state.window < windows.window_at(code, instant, self.zone)
+            for code, state in account.periods.items()
+        )
+
+    def is_entering(self, before: Account, after: Account) -> bool:
+        """Whether an account has entered a window in which it may have spent before."""
+        return before.later and any(
+            was.window and was.window != after.periods[code].window for code, was in before.periods.items()
+        )
+
     def moment(self, served: Served, subjects: Collection[str]) -> int:
         """Return the instant that counts for accounts: the server's, but in no window before one that they are in."""
         instant, terms = served.now, served.terms
@@ -249,7 +235,10 @@ class Auditor:
     def _moved_one(self, served: Served, subject: str, amount: int, instant: int | None) -> None:
         before, after = served.before.account(subject), served.after.account(subject)
         if not self.is_mine(before, served.terms):
-            self.require("5. no trace on a foreign account", before == after, subject, before, after, served)
+            if self.is_mine(before):
+                self._moved_ahead(served, subject, before, after)
+            else:
+                self.require("5. no trace on a foreign account", before == after, subject, before, after, served)
             return
         for code, state in after.periods.items():
             was = before.periods[code]
@@ -259,6 +248,10 @@ class Auditor:
             self.require("windows roll in time", state.window == window, subject, code, state, window, served)
             expected = (was.spent if was.window == state.window else 0) + amount
             self.require("3. spent changes by the cost", state.spent == expected, subject, code, was, state, served)
+        if self.is_entering(before, after):
+            self.require("7. it may have spent there", after.doubt, subject, before, after, served)
+            self.server.opened.discard(subject)
+            before = replace(before, doubt=after.doubt, verdicts=after.verdicts)
         same = (before.run, before.generation, before.generation_before, before.doubt, before.verdicts)
         self.require(
             "5. nothing else changes",
@@ -266,15 +259,29 @@ class Auditor:
             subject, before, after, served,
         )  # fmt: skip
 
+    def _moved_ahead(self, served: Served, subject: str, before: Account, after: Account) -> None:
+        """Check an account that is in a window after all that are known: what is booked now it cannot count."""
+        same = (before.run, before.generation, before.incarnation, before.periods)
+        kept = (after.run, after.generation, after.incarnation, after.periods)
+        self.require(
+            "5. no trace but a doubt on an account that is ahead", same == kept, subject, before, after, served
+        )
+        if served.name in {"charge", "refund"} or served.reply[0] in {"expired", "refunded"}:
+            self.require("7. an account that cannot count is doubted", after.doubt, subject, after, served)
+            self.server.opened.discard(subject)
+
     def may_be_told_again(self, subject: str, code: str) -> bool:
         """
         Whether a threshold may be told twice: it was passed by a charge that found the account unknown, and since.
 
         That is so if the limit was edited or something was taken back before the account was opened for the charge; or
-        if it was opened while a charge was only in the memory of its worker, after a loss.
+        if it was opened while a charge was only in the memory of its worker, after a loss; or if one that was booked
+        twice has passed it, and the server has lost that it was told.
         """
+        has_lost_data = self.world.has_lost_data
         lowered = any(
-            (booked.entry.cost < 0 or booked.is_endangered) and subject in booked.entry.subjects
+            (booked.entry.cost < 0 or booked.is_endangered or (booked.times > 1 and has_lost_data))
+            and subject in booked.entry.subjects
             for booked in self.booked.values()
         )
         return lowered or self.world.limits.was_edited(subject, code)
@@ -302,9 +309,3 @@ class Auditor:
         server, sizes = self.server, served.after.sizes
         self.require("10. the journal", length == len(server.journal), sizes, server.journal, served)
         self.require("6. deadlines", deadlines == len(server.deadlines), sizes, server.deadlines, served)
-
-
-@lru_cache(maxsize=512)
-def _windows(terms: str) -> dict[str, list[Any]]:
-    rows = (row.split(" ") for row in terms.split("|")[1:])
-    return {code: [*row[:3], *map(int, row[3:])] for code, *row in rows}

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator, Sequence
 
+    from .profiles import Profile
     from .stores import Store
 
-__all__ = ["Cases", "Kind", "Result"]
+__all__ = ["Case", "Cases", "Kind", "Result"]
 
 #: Of so many seeds in a row that meet the same profile one runs on a fake server, and one twice.
 KINDS: Final = 32
@@ -40,18 +41,28 @@ class Kind(Enum):
     FAKE = auto()  # on a fake server
     TWINS = auto()  # twice, with synchronous and with asynchronous processes: the very same must happen
 
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What decides all that happens: a seed, what goes wrong, and how it is run."""
+
+    seed: int
+    profile: Profile
+    kind: Kind
+
     @classmethod
-    def of(cls, seed: int) -> Kind:
-        """Return how the case of a seed is run."""
-        place = seed // len(PROFILES) % KINDS
-        return {0: cls.TWINS, 1: cls.FAKE}.get(place, cls.MIXED)
+    def of(cls, seed: int) -> Case:
+        """Return the case of a seed."""
+        round_, place = divmod(seed, len(PROFILES))
+        kind = {0: Kind.TWINS, 1: Kind.FAKE}.get(round_ % KINDS, Kind.MIXED)
+        return cls(seed, PROFILES[place], kind)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """How a case went: ``failure`` is empty if every promise held."""
 
-    name: str
+    case: Case
     failure: str
     trace: list[tuple[int, str, Any]] = field(repr=False)
     counts: Counter[str] = field(repr=False)
@@ -74,23 +85,25 @@ class Cases:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def run(self, seed: int, kind: Kind | None = None) -> Result:
-        """Run the case of a seed."""
-        match kind or Kind.of(seed):
+    def run(self, case: Case) -> Result:
+        """Run a case."""
+        match case.kind:
             case Kind.FAKE:
                 with closing(FakeStore()) as store:
-                    return self._run(seed, [store])
+                    return self._run(case, [store])
             case Kind.TWINS:
-                one = self._run(seed, self._stores, is_async=False)
-                other = self._run(seed, self._stores, is_async=True)
+                one = self._run(case, self._stores, is_async=False)
+                other = self._run(case, self._stores, is_async=True)
                 return one if one.failure else _compared(one, other)
             case _:
-                return self._run(seed, self._stores)
+                return self._run(case, self._stores)
 
-    def _run(self, seed: int, stores: Sequence[Store], *, is_async: bool | None = None) -> Result:
+    def _run(self, case: Case, stores: Sequence[Store], *, is_async: bool | None = None) -> Result:
         self._tables.hook = lambda _: None
         self._tables.empty()
-        world = World(seed, stores, self._tables, loop=self._runner.get_loop(), is_async=is_async)
+        world = World(
+            case.seed, stores, self._tables, loop=self._runner.get_loop(), is_async=is_async, profile=case.profile
+        )
         self._tables.hook = world.adversary.database
         failure = ""
         with patched(world):
@@ -101,7 +114,7 @@ class Cases:
                 world.note("auditor", failure)
             finally:
                 world.close()
-        return Result(world.profile.name, failure, world.trace, world.auditor.counts)
+        return Result(case, failure, world.trace, world.auditor.counts)
 
 
 def _compared(one: Result, other: Result) -> Result:

@@ -1,192 +1,24 @@
-"""The auditor's rules of the scripts that decide and move money: reserve, charge, release, extend, sweep, refund."""
+"""The auditor's rules of the scripts that move money: charge, release, extend, sweep, refund."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from coreason_budget.ledger.scripts import Answer, parse_answer
 
 from . import windows
 from .commands import id_in, subjects_in
+from .holding import is_live, limited, reserve
 from .model import Entry, Hold, Memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from .auditor import Auditor, Served
-    from .inspection import Account, PeriodState
+    from .auditor import Auditor
+    from .served import Served
 
 __all__ = ["CHECKS"]
-
-
-def reserve(auditor: Auditor, served: Served) -> None:
-    """Check a verdict on a new hold, or on a top-up of an open one."""
-    asked = Asked.of(served)
-    known = auditor.server.holds.get(asked.hold_id) if asked.ttl else None
-    before = known.topped_up.get(asked.nonce) if asked.nonce and known is not None else None
-    is_repeated = before is not None if asked.nonce else known is not None
-    match served.reply:
-        case ["ok", _, deadline, granted, *_] if known is not None and is_repeated:
-            auditor.require("4. only an open hold is granted again", _is_live(auditor, known), asked, known)
-            first = known.amount if before is None else before
-            same = (int(deadline), int(granted)) == (known.deadline, first)
-            auditor.require("4. as it was", same, asked, known, served)
-            auditor.unchanged(served)
-        case ["ok", *_]:
-            _granted(auditor, served, asked, known)
-        case ["exceeded", *_]:
-            _refused(auditor, served, asked, known)
-        case ["missing", *indexes]:
-            auditor.unchanged(served)
-            for index in indexes:
-                _missing(auditor, served, asked.subjects[int(index) - 1], asked.defaults[int(index) - 1])
-        case ["gone", _]:
-            auditor.unchanged(served)
-            ended = bool(asked.nonce) if known is None else not _is_live(auditor, known)
-            auditor.require("12. only what has ended is gone", ended, asked, known, served)
-        case ["stale" | "clock", *_]:
-            auditor.unchanged(served)
-        case _:
-            auditor.broken("12. no reason to say so", served)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a hold was asked for with. ``least`` is what will do, ``nonce`` is of a top-up."""
-
-    hold_id: str
-    subjects: tuple[str, ...]
-    defaults: tuple[str, ...]
-    amount: int
-    ttl: int
-    least: int
-    nonce: str
-
-    @classmethod
-    def of(cls, served: Served) -> Asked:
-        _, _, defaults, amount, ttl, _, least, nonce = map(str, served.args)
-        return cls(
-            id_in(served.keys[0]),
-            subjects_in(served.keys[3:]),
-            tuple(defaults.split("|")),
-            int(amount),
-            int(ttl),
-            int(amount) if least == "" else int(least),
-            nonce,
-        )
-
-
-def _is_live(auditor: Auditor, hold: Hold) -> bool:
-    return hold.state == "open" and hold.run == auditor.server.run
-
-
-def _granted(auditor: Auditor, served: Served, asked: Asked, known: Hold | None) -> None:
-    instant, granted = auditor.moment(served, asked.subjects), int(served.reply[3])
-    auditor.require("1. no more than was asked for", asked.least <= granted <= asked.amount, asked, served)
-    if asked.ttl:
-        _hold(auditor, served, asked, known, granted)
-        auditor.moved(served, {}, instant, rolls=asked.subjects)
-    else:
-        auditor.unchanged(served)
-    is_full = granted == asked.amount
-    for i, subject in enumerate(asked.subjects):
-        account = served.after.account(subject)
-        is_open = auditor.is_open(account, served.terms) and subject in auditor.server.opened
-        auditor.require("8. only open accounts are decided on", is_open, subject, account, served)
-        held = account.held + account.held_before + (0 if asked.ttl else granted)
-        for code, state, cap in limited(account, asked.defaults[i]):
-            auditor.require("8. every period was summed", state.verified, subject, code, state, served)
-            spent = state.spent if state.window == windows.window_at(code, instant, auditor.zone) else 0
-            within = spent + held <= cap if asked.amount or asked.ttl else spent + held < cap
-            auditor.require("1. never over", within, subject, code, spent, held, granted, cap, served)
-            auditor.require("1. blocked is blocked", cap > 0, subject, code, spent, held, granted, cap, served)
-            auditor.world.limits.check_current(subject, code, state.limit, served)
-            is_full = is_full or spent + held == cap
-    auditor.require("12. less is held only where nothing more has room", is_full, asked, served)
-
-
-def _hold(auditor: Auditor, served: Served, asked: Asked, known: Hold | None, granted: int) -> None:
-    """Hold what was granted, on a new hold or on one that is open."""
-    generations = {subject: served.after.account(subject).generation for subject in asked.subjects}
-    deadline = served.now + asked.ttl
-    if asked.nonce:
-        auditor.require("4. an open hold is topped up", known is not None and _is_live(auditor, known), known, served)
-        assert known is not None
-        known.left += granted
-        known.topped_up[asked.nonce] = granted
-        known.generations, known.deadline = generations, deadline
-    else:
-        policy, run = str(served.args[1]).split(" ")[1], auditor.server.run
-        auditor.server.holds[asked.hold_id] = Hold(granted, granted, asked.subjects, generations, run, deadline, policy)
-    auditor.server.deadlines.add(asked.hold_id)
-
-
-def _refused(auditor: Auditor, served: Served, asked: Asked, known: Hold | None) -> None:
-    auditor.unchanged(served)
-    _, at, index, code, window, spent, held, cap, first = served.reply
-    subject = asked.subjects[int(index) - 1]
-    account = served.after.account(subject)
-    state, instant = account.periods[code], auditor.moment(served, asked.subjects)
-    caps = {of: limit for of, _, limit in limited(account, asked.defaults[int(index) - 1])}
-    now_in = windows.window_at(code, instant, auditor.zone)
-    facts = (at, window, spent, held, cap)
-    seen = state.spent if state.window == now_in else 0
-    counted = account.held + account.held_before + _forgotten(account, subject, asked, known)
-    expected = (str(instant), now_in, str(seen), str(counted), str(caps.get(code)))
-    auditor.require("a refusal tells how it is", facts == expected, facts, expected, served)
-    total = int(spent) + int(held) + (asked.amount if asked.least == asked.amount else max(1, asked.least))
-    is_full = total > int(cap) or (asked.amount == 0 and total >= int(cap)) or int(cap) == 0
-    if asked.least < asked.amount:
-        is_full = is_full or _is_full_elsewhere(auditor, served, asked, known, instant)
-    auditor.require("12. refused only where there is no room", is_full, facts, asked, served)
-    if first == "1":
-        holds = auditor.world.firsts.setdefault((subject, code, window), set())
-        holds.add(f"{asked.hold_id}{asked.nonce}")
-        lonely = len(holds) == 1 or auditor.world.has_lost_data
-        auditor.require("5. the first refusal is told once", lonely, holds, served)
-
-
-def _is_full_elsewhere(auditor: Auditor, served: Served, asked: Asked, known: Hold | None, instant: int) -> bool:
-    """Return whether any limit has no room for the least: the one that is told is the one that resets last."""
-    for i, subject in enumerate(asked.subjects):
-        account = served.after.account(subject)
-        held = account.held + account.held_before + _forgotten(account, subject, asked, known)
-        for code, state, cap in limited(account, asked.defaults[i]):
-            spent = state.spent if state.window == windows.window_at(code, instant, auditor.zone) else 0
-            if spent + held + max(1, asked.least) > cap:
-                return True
-    return False
-
-
-def _forgotten(account: Account, subject: str, asked: Asked, known: Hold | None) -> int:
-    """Return what is left of a hold on an account that counts it no more: a top-up counts it again."""
-    if not asked.nonce or known is None:
-        return 0
-    counts = known.generations.get(subject) in {account.generation, account.generation_before}
-    return 0 if counts else known.left
-
-
-def limited(account: Account, defaults: str) -> Iterator[tuple[str, PeriodState, int]]:
-    """Yield code, state and limit (nano-USD) of each period of an account that has one."""
-    for code, default in zip(windows.CODES, defaults.split(","), strict=True):
-        state = account.periods[code]
-        limit = state.limit or default
-        if limit and limit != "u":
-            yield code, state, int(limit)
-
-
-def _missing(auditor: Auditor, served: Served, subject: str, defaults: str) -> None:
-    """Check that an account that is said to be missing is not one that could be decided on."""
-    account = served.before.account(subject)
-    unverified = [
-        code
-        for code, default in zip(windows.CODES, defaults.split(","), strict=True)
-        if (default or account.periods[code].limit) and not account.periods[code].verified
-    ]
-    ready = auditor.is_open(account, served.terms) and subject in auditor.server.opened and not unverified
-    auditor.require("12. an open account is not missing", not ready, subject, account, served)
 
 
 def charge(auditor: Auditor, served: Served) -> None:
@@ -231,7 +63,7 @@ def _use_hold(auditor: Auditor, hold_id: str, cost: int, *, final: bool) -> tupl
     hold = auditor.server.holds.get(hold_id) if hold_id else None
     if hold is None:
         return 0, 0
-    if _is_live(auditor, hold):
+    if is_live(auditor, hold):
         hold.left -= hold.left if final else min(cost, hold.left)
         if final:
             _close(auditor, hold_id, hold)
@@ -314,7 +146,7 @@ def extend(auditor: Auditor, served: Served) -> None:
     hold = auditor.server.holds.get(hold_id)
     match served.reply:
         case ["ok", deadline]:
-            auditor.require("4. it is open", hold is not None and _is_live(auditor, hold), hold, served)
+            auditor.require("4. it is open", hold is not None and is_live(auditor, hold), hold, served)
             assert hold is not None
             auditor.require("its deadline", int(deadline) == served.now + int(served.args[1]), served)
             hold.deadline = int(deadline)
@@ -325,7 +157,7 @@ def extend(auditor: Auditor, served: Served) -> None:
                     hold.generations[subject] = account.generation
             auditor.moved(served, {}, served.now, touched=subjects)
         case _:
-            ended = hold is None or not _is_live(auditor, hold)
+            ended = hold is None or not is_live(auditor, hold)
             auditor.require("12. only what has ended is gone", ended, hold, served)
             auditor.unchanged(served)
 
@@ -334,7 +166,7 @@ def sweep(auditor: Auditor, served: Served) -> None:
     """Check that only a hold past its deadline is ended, by its policy."""
     hold_id = id_in(served.keys[0])
     hold = auditor.server.holds.get(hold_id)
-    live = hold is not None and _is_live(auditor, hold)
+    live = hold is not None and is_live(auditor, hold)
     is_due = live and hold is not None and hold.deadline <= served.now
     match served.reply:
         case ["clock", _]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import redis
 
 from . import inspection
-from .auditor import BrokenPromiseError, Served
+from .auditor import BrokenPromiseError
 from .clock import SECOND
 from .commands import id_in, name_of
+from .served import Served
 from .stores import KEYS, TICK
 
 if TYPE_CHECKING:

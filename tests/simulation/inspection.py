@@ -18,7 +18,7 @@ __all__ = ["Account", "HoldRecord", "Inspection", "PeriodState", "command", "par
 #: Marks that a refusal may leave are not among the fields, nor in their number.
 SCRIPT: Final = """
 local lines = {redis.call('XLEN', KEYS[1]) .. ' ' .. redis.call('ZCARD', KEYS[2]) .. ' ' .. redis.call('DBSIZE')}
-local fields = {'e', 'g', 'gp', 'gt', 'doubt', 'h', 'hp', 'n', 'inc', 't', 'v', 'lv', 'la'}
+local fields = {'e', 'g', 'gp', 'gt', 'doubt', 'h', 'hp', 'n', 'inc', 't', 'v', 'lv', 'la', 'later'}
 for _, p in ipairs({'d', 'w', 'm'}) do
   for _, f in ipairs({'w', 's', 'o', 'k', 'l'}) do fields[#fields + 1] = f .. p end
 end
@@ -64,6 +64,7 @@ class Account:
     held_before: int
     verdicts: str
     incarnation: str
+    later: bool
     periods: dict[str, PeriodState]
 
     @property
@@ -114,12 +115,12 @@ def parse(text: str, names: Sequence[str]) -> Inspection:
 
 @lru_cache(maxsize=256)
 def _account(line: str) -> Account:
-    run, g, gp, _gt, doubt, h, hp, n, inc, _t, _v, _lv, _la, *rest = line.split(" ")
+    run, g, gp, _gt, doubt, h, hp, n, inc, _t, _v, _lv, _la, later, *rest = line.split(" ")
     states = {}
     for i, period in enumerate(PERIODS):
         window, spent, verified, told, limit = rest[5 * i : 5 * i + 5]
         states[period.code] = PeriodState(window, int(spent or 0), verified == "1", int(told or 0), limit)
-    return Account(run, g, gp, doubt == "1", int(h or 0), int(hp or 0), n, inc, states)
+    return Account(run, g, gp, doubt == "1", int(h or 0), int(hp or 0), n, inc, later == "1", states)
 
 
 @lru_cache(maxsize=256)

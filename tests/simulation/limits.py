@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from coreason_budget.models import BudgetLimit
 
-    from .auditor import Served
+    from .served import Served
     from .world import World
 
 __all__ = ["DatabaseError", "LimitBook", "delete", "save"]

@@ -20,7 +20,11 @@ __all__ = ["Booked", "Entry", "Hold", "Memory", "Server", "Truth"]
 
 @dataclass(slots=True)
 class Hold:
-    """A hold; ``generations`` are those of its accounts that it counts in."""
+    """
+    A hold: the ``amount`` that it was made with, and what it was ``topped_up`` by, by nonce.
+
+    ``generations`` are those of its accounts that it counts in.
+    """
 
     amount: int
     left: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Final, TypedDict
 
 __all__ = ["PROFILES", "Profile"]
 
@@ -14,10 +14,11 @@ class Profile:
     How a site and its adversary behave.
 
     Chances are those of a command (``lost_requests`` to ``doubled``), of a database statement (``failing`` to
-    ``slow``), of a worker (``late`` to ``reused_ids``), and of a step of the world (the rest, ``ACTIONS``).
+    ``slow``), of a worker (``late`` to ``transactions``), and of a step of the world (the rest, ``ACTIONS``).
     """
 
     name: str
+    projects: tuple[str | None, ...] = ("apollo", None)
     lost_requests: float = 0.0
     lost_replies: float = 0.0
     late_requests: float = 0.0
@@ -32,6 +33,7 @@ class Profile:
     reused_ids: float = 0.02
     skewed: float = 0.0
     at_midnight: float = 0.2
+    transactions: float = 0.0  # of these every other is rolled back
 
     kills: float = 0.0
     interrupts: float = 0.0
@@ -55,7 +57,18 @@ _names: Final = [field.name for field in fields(Profile)]
 #: What an adversary may do at a step of the world.
 ACTIONS: Final = tuple(_names[_names.index("kills") :])
 
-NET: Final = {"lost_requests": 0.02, "lost_replies": 0.03, "late_requests": 0.01, "doubled": 0.01}
+
+class Net(TypedDict):
+    """What a bad network does."""
+
+    lost_requests: float
+    lost_replies: float
+    late_requests: float
+    doubled: float
+
+
+SEVERAL: Final = ("apollo", "borealis", None)
+NET: Final[Net] = {"lost_requests": 0.02, "lost_replies": 0.03, "late_requests": 0.01, "doubled": 0.01}
 
 PROFILES: Final = (
     Profile("quiet", edits=0.002),
@@ -80,4 +93,13 @@ PROFILES: Final = (
             lost_charges=0.001, lost_deadlines=0.0005, lost_journals=0.0007, restarts=0.001, snapshots=0.004,
             script_flushes=0.001, server_outages=0.001, database_outages=0.001, clock_steps=0.001, edits=0.003,
             jumps=0.001),
+    Profile("transactions", SEVERAL, **NET, transactions=0.6, kills=0.003, interrupts=0.003, flushes=0.001, late=0.2,
+            redelivered=0.1, edits=0.003),
+    Profile("transactions in trouble", transactions=0.6, failing=0.02, lost_commits=0.02, database_outages=0.003,
+            server_outages=0.003, kills=0.002, lost_replies=0.01),
+    Profile("all and more", SEVERAL, **NET, transactions=0.3, failing=0.005,
+            lost_commits=0.005, slow=0.01, late=0.15, redelivered=0.15, reused_ids=0.05, skewed=0.3, kills=0.001,
+            interrupts=0.001, flushes=0.001, lost_accounts=0.001, lost_charges=0.001, lost_journals=0.0007,
+            restarts=0.001, snapshots=0.004, script_flushes=0.001, server_outages=0.001, database_outages=0.001,
+            clock_steps=0.001, edits=0.003, jumps=0.001),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from coreason_budget.ledger.scripts import journal_number
@@ -9,7 +10,8 @@ from coreason_budget.ledger.scripts import journal_number
 from .commands import subjects_in
 
 if TYPE_CHECKING:
-    from .auditor import Auditor, Served
+    from .auditor import Auditor
+    from .served import Served
 
 __all__ = ["CHECKS"]
 
@@ -26,6 +28,10 @@ def rebuild_begin(auditor: Auditor, served: Served) -> None:
         auditor.require("2. no open account is thrown away", not auditor.is_mine(before, served.terms), before, served)
         auditor.server.opened.discard(subject)
     else:
+        if auditor.is_entering(before, after):
+            auditor.require("7. it may have spent there", after.doubt, subject, before, after, served)
+            auditor.server.opened.discard(subject)
+            before = replace(before, doubt=after.doubt, verdicts=after.verdicts)
         same = (before.generation, before.held, before.held_before, before.doubt, before.verdicts)
         kept = (after.generation, after.held, after.held_before, after.doubt, after.verdicts)
         auditor.require("a rebuild that begins changes nothing", same == kept, before, after, served)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from random import Random
 
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
     from .clock import Clock
     from .process import Process
 
@@ -34,7 +36,11 @@ class Ended(BaseException):
 
 
 class Task:
-    """Something that runs until it parks. ``wake`` is when it is due, in ms; ``process`` dies with all its tasks."""
+    """
+    Something that runs until it parks. ``wake`` is when it is due, in ms; ``process`` dies with all its tasks.
+
+    ``connection`` is the database connection of its thread, where that is not the ledger's.
+    """
 
     def __init__(self, name: str, process: Process | None) -> None:
         self.name = name
@@ -43,6 +49,7 @@ class Task:
         self.done = False
         self.error: BaseException | None = None
         self.interrupt: BaseException | None = None
+        self.connection: BaseDatabaseWrapper | None = None
 
     def resume(self) -> None:
         """Run on until the task parks or ends."""
@@ -147,12 +154,23 @@ class Strand(Task):
 
 
 class Scheduler:
-    """Runs tasks, one at a time and one step at a time. The time goes on when nobody is due."""
+    """
+    Runs tasks, one at a time and one step at a time. The time goes on when nobody is due.
 
-    def __init__(self, random: Random, clock: Clock, loop: asyncio.AbstractEventLoop | None) -> None:
+    ``connect`` is told whose connection is the thread's from now on, None for the ledger's.
+    """
+
+    def __init__(
+        self,
+        random: Random,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop | None,
+        connect: Callable[[BaseDatabaseWrapper | None], None],
+    ) -> None:
         self._random = random
         self._clock = clock
         self._loop = loop
+        self._connect = connect
         self._hub = getcurrent()
         self._graveyard: list[Task] = []
         self._finished: list[Task] = []
@@ -234,7 +252,9 @@ class Scheduler:
 
     def _run(self, task: Task, work: Callable[[], None]) -> None:
         self.current = task
+        self._connect(task.connection)
         work()
+        self._connect(None)
         self.current = None
         if task.done:
             self.tasks.remove(task)
@@ -256,6 +276,8 @@ class Scheduler:
         """End all tasks. Their handlers run, and nothing that they do has an effect."""
         self.closed = True
         for task in (*self._graveyard, *self.tasks):
+            self._connect(task.connection)
             task.end()
+        self._connect(None)
         self._graveyard.clear()
         self.tasks.clear()

@@ -1,20 +1,23 @@
 """
-The database of a world: a real SQLite in memory with the app's tables, in place of the configured one.
+The database of a world: a real SQLite with the app's tables, in place of the configured one.
 
-All tasks share its one connection and are switched between statements, never inside a transaction; so each statement
-and each transaction happens at one instant, as it does where every thread has an autocommit connection of its own.
+All tasks share the one connection that is the ledger's and are switched between statements, never inside a transaction;
+so each statement and each transaction happens at one instant, as it does where every thread has an autocommit
+connection of its own. Callers who are in a transaction have connections of their own, see ``transactions.py``.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
-from django.db import connections
+from django.db import OperationalError, connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 
 from coreason_budget.models import GlobalLimit, ModelPrice, ProjectLimit, SpendRecord, UserLimit
@@ -23,7 +26,11 @@ from coreason_budget.periods import to_ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
 __all__ = ["USERS", "Row", "Tables"]
+
+C = TypeVar("C", bound=DatabaseWrapper)
 
 USERS: Final = (1, 2)
 
@@ -41,7 +48,7 @@ class Row:
     kind: str
 
 
-class MemoryConnection(DatabaseWrapper):
+class LedgersConnection(DatabaseWrapper):
     """A connection that tells before it does something, and after it has."""
 
     tables: Tables
@@ -58,16 +65,21 @@ class Tables:
 
     ``hook`` is told of each "statement" before it runs, which it may make wait or fail, also of those "in transaction",
     which it may only make fail, and of each "commit" after it, which it may make fail all the same: a connection that
-    breaks before the answer.
+    breaks before the answer; and that a statement was "refused", because a caller's transaction has the lock.
     """
 
     def __init__(self) -> None:
         self.version = 0
         self.limits_version = 0
         self.hook: Callable[[str], None] = lambda _: None
-        settings = {**connections.settings["default"], "NAME": ":memory:", "OPTIONS": {}}
-        self._connection = MemoryConnection(settings, "default")
+        self._stack = ExitStack()
+        folder = self._stack.enter_context(TemporaryDirectory(prefix="coreason-budget-simulation-"))
+        # Nobody waits for a lock: whoever has it would wait for the same thread.
+        options = {"timeout": 0, "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"}
+        self._settings = {**connections.settings["default"], "NAME": Path(folder, "db.sqlite3"), "OPTIONS": options}
+        self._connection = LedgersConnection(self._settings, "default")
         self._connection.tables = self
+        self.callers: list[Any] = []  # connections that are nobody's now
         self._rows: tuple[int, dict[str, Row]] = (-1, {})
 
     @contextmanager
@@ -83,6 +95,17 @@ class Tables:
             connections["default"] = configured
             self._connection.inc_thread_sharing()
             self._connection.close()
+            self._stack.close()
+
+    def connect(self, connection: BaseDatabaseWrapper | None) -> None:
+        """Make a connection the thread's, None for the ledger's."""
+        connections["default"] = self._connection if connection is None else connection
+
+    def new_connection(self, kind: type[C]) -> C:
+        """Return a connection of somebody else, which is closed with the tables."""
+        made = kind(self._settings, "default")
+        self._stack.callback(made.close)
+        return made
 
     def _create(self) -> None:
         with self._connection.schema_editor() as editor:
@@ -118,6 +141,11 @@ class Tables:
             *self._ask(f"SELECT 'global:', period, amount_usd FROM {GlobalLimit._meta.db_table}"),
         ]
 
+    def mark(self) -> str:
+        """Return what the last transaction of a caller has left, unnoticed by the hooks."""
+        ((mark,),) = self._ask(f"SELECT last_name FROM {get_user_model()._meta.db_table} WHERE id = {USERS[0]}")
+        return str(mark)
+
     def _ask(self, sql: str) -> list[Any]:
         rows: list[Any] = self._connection.connection.execute(sql).fetchall()
         return rows
@@ -125,7 +153,11 @@ class Tables:
     def _execute(self, execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:  # noqa: FBT001
         in_block = self._connection.in_atomic_block or sql == "BEGIN"
         self.hook("in transaction" if in_block else "statement")
-        result = execute(sql, params, many, context)
+        try:
+            result = execute(sql, params, many, context)
+        except OperationalError:
+            self.hook("refused")
+            raise
         if not sql.startswith(("SELECT", "BEGIN")):
             self.version += 1
             self.limits_version += "limit" in sql

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -64,13 +65,17 @@ class Worker:
         self._process = process
         self._number = number
         self._budget = process.budget
+        self._is_in_the_way = False  # of others who need the database
         self.name = f"{process.name}#{number}"
 
     # driving ---------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Work, on a thread."""
-        steps.run(self._script(), self._process.budget.ledger)
+        """Work, on a thread, maybe in a transaction."""
+        with ExitStack() as stack:
+            if not self._world.never_waits and self._world.extras.random() < self._world.profile.transactions:
+                self._is_in_the_way = stack.enter_context(self._world.transactions.entered())
+            steps.run(self._script(), self._process.budget.ledger)
 
     async def arun(self) -> None:
         """Work, on an event loop. See run()."""
@@ -194,6 +199,8 @@ class Worker:
         return self._think(self._random.choice([0, 50, 800, 3 * SECOND, ttl // 2]))
 
     def _think(self, ms: int) -> Think:
+        if self._is_in_the_way:
+            ms = min(ms, 3 * SECOND)
         return Think(self._world.scheduler, ms)
 
 
@@ -214,9 +221,12 @@ class Admin:
         nanos = {"block": 0, "unlimited": None}.get(what, random.randrange(20, 300) * CENT)
         self._world.note(self.name, f"{what} {subject} {period} {nanos}")
         try:
-            if what == "delete":
-                limits.delete(subject, period)
-            else:
-                limits.save(subject, period, nanos)
+            with ExitStack() as stack:
+                if self._world.extras.random() < self._world.profile.transactions:
+                    stack.enter_context(self._world.transactions.entered())
+                if what == "delete":
+                    limits.delete(subject, period)
+                else:
+                    limits.save(subject, period, nanos)
         except limits.DatabaseError as error:
             self._world.note(self.name, f"failed: {error}")

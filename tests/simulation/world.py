@@ -7,6 +7,7 @@ All that happens in it follows from a seed.
 from __future__ import annotations
 
 from datetime import date
+from itertools import cycle
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,10 +22,10 @@ from .ears import Ears
 from .gateway import Gateway
 from .limits import LimitBook
 from .process import Process
-from .profiles import PROFILES
 from .rest import Rest
 from .scheduler import Scheduler
 from .stores import PREFIX
+from .transactions import Transactions
 from .workers import CENT, Accepted, Worker
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ CALLS: Final = (5, 8, 11)
 TROUBLE_LASTS: Final = 90 * SECOND
 STEPS_AT_MOST: Final = 60_000
 USERS: Final = (1, 2, ANONYMOUS)
-PROJECTS: Final = ("apollo", None)
 ZONES: Final = ("UTC", "UTC", "Europe/Berlin", "America/Asuncion", "Asia/Kathmandu")
 #: Their midnights begin a day, a week, a month, a year; or clocks change that day, in Asuncion at midnight.
 DAYS: Final = (
@@ -64,13 +64,14 @@ class World:
         *,
         loop: asyncio.AbstractEventLoop | None = None,
         is_async: bool | None = None,
-        profile: Profile | None = None,
+        profile: Profile,
         tolerated: Collection[str] = (),
     ) -> None:
         self.seed = seed
         self.random = Random(seed)
         self.ids = Random(f"ids of {seed}")
-        self.profile = profile or PROFILES[seed % len(PROFILES)]
+        self.extras = Random(f"extras of {seed}")  # so that what is new leaves all else as it was
+        self.profile = profile
         self.tops_up = seed // MILLION % 2 == 1  # so that older seeds go on to mean what they did
         self.never_waits = is_async is not None
         self._is_async = is_async
@@ -79,12 +80,14 @@ class World:
         self.tolerated = tolerated
         self.trace: list[tuple[int, str, Any]] = []
         self.complaints: list[str] = []
-        self.callers = [(user, project) for user in USERS for project in PROJECTS]
-        self.visitors = [(user, PROJECTS[0]) for user in USERS]  # they call on every account
-        self.subjects = (*(f"user:{user}" for user in USERS), "project:apollo", "global:")
+        projects = [project for project in profile.projects if project]
+        self.callers = [(user, project) for user in USERS for project in profile.projects]
+        self.visitors = [*zip(USERS, cycle(projects), strict=False)]  # they call on every account
+        self.subjects = (*(f"user:{user}" for user in USERS), *(f"project:{name}" for name in projects), "global:")
         self.config = self._make_config()
         self.clock = Clock(self._make_start())
-        self.scheduler = Scheduler(self.random, self.clock, loop)
+        self.scheduler = Scheduler(self.random, self.clock, loop, tables.connect)
+        self.transactions = Transactions(self)
         self.gateway = Gateway(self, stores)
         self.limits = LimitBook(self)
         self.auditor = Auditor(self)
@@ -178,6 +181,7 @@ class World:
     def kill(self, process: Process) -> None:
         """End a process with SIGKILL, and start another."""
         process.dead = True
+        self.transactions.drop(process)
         stopped = self.scheduler.kill(process)
         self.note("adversary", f"kills {process.name} with {stopped} tasks")
         self.processes.remove(process)
