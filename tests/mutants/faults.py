@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["FAULTS", "Fault"]
+from tests.simulation.profiles import PROFILES
+
+__all__ = ["FAULTS", "FIRST", "Fault"]
+
+#: From here on holds are topped up too.
+FIRST: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,7 @@ class Fault:
     file: str
     text: str
     instead: str
-    first: int = 100
+    first: int = FIRST
     every: int = 1
 
     def __str__(self) -> str:
@@ -32,15 +37,24 @@ CHARGE: Final = "lua/charge.lua"
 BEGIN: Final = "lua/rebuild_begin.lua"
 END: Final = "lua/rebuild_end.lua"
 
-#: Seeds of cases in which limits are edited much.
-LIMITS: Final = (6, 16)
+
+def _only(profile: str) -> tuple[int, int]:
+    """Return where the cases of a profile begin, and how many seeds lie between two of them, and one."""
+    names = [profile.name for profile in PROFILES]
+    return FIRST + (names.index(profile) - FIRST) % len(names), len(names)
+
+
+LIMITS: Final = _only("limits")
+BOTH_DOWN: Final = _only("both down")
+TRANSACTIONS: Final = _only("transactions")
 
 FAULTS: Final = (
     Fault("no generation guard", PRELUDE, "      if a.g == generations[i] then", "      if true then"),
     Fault("no run id on accounts", PRELUDE, "a.mine = a.e == run", "a.mine = a.e ~= nil"),
     Fault("no run id on holds", CHARGE, "if state == 'open' and hold[3] ~= run then state = nil end", ""),
     Fault("no doubt", PRELUDE, "    redis.call('HSET', key, 'doubt', '1')\n", ""),
-    Fault("a doubt that a rebuild under way overlooks", PRELUDE, "    redis.call('HINCRBY', key, 'n', 1)\n", ""),
+    Fault("a doubt that a rebuild under way overlooks", PRELUDE, "return int(redis.call('HINCRBY', key, 'n', 1))",
+          "return redis.call('HGET', key, 'n')"),
     Fault("no floor", BEGIN, "if ARGV[4] ~= '' then", "if false then"),
     Fault("an account that is begun again keeps what it spent", BEGIN, "  redis.call('DEL', key)\n", ""),
     Fault("a rebuild of another incarnation", END, " or a.inc ~= ARGV[4]", ""),
@@ -59,7 +73,7 @@ FAULTS: Final = (
     Fault("a window rolled early", PRELUDE,
           "if t < window[6] then return 2 end", "if t < window[6] - 1000 then return 2 end"),
     Fault("a window never rolled", CHARGE,
-          "if a.mine then roll(a, windows, t) end", "if false then roll(a, windows, t) end"),
+          "enter(accounts, windows, t)", ""),
     Fault("windows that move back", PRELUDE, "local t = now\n", "local t = now\n  if t then return t end\n"),
     Fault("a charge id that nobody remembers", CHARGE, "remember(KEYS[1], nonce, cost, who, answer, memory)", ""),
     Fault("a repeated charge id of another cost", CHARGE,
@@ -72,7 +86,8 @@ FAULTS: Final = (
           "if redis.call('HGET', key, 'lv') ~= ARGV[2] then return {'superseded'} end", "", *LIMITS),
     Fault("limits that a rebuild brings back", END,
           "if a.lv == ARGV[6] then set_limits", "if true then set_limits", *LIMITS),
-    Fault("an expired hold that is still held", "lua/sweep.lua", "unhold(accounts, split(hold[4]), left)\nfor", "for"),
+    Fault("an expired hold that is still held", "lua/sweep.lua",
+          "unhold(accounts, split(hold[4]), left)\nbook", "book"),
     Fault("a hold swept early", "lua/sweep.lua", "> now then return {'due'", "> now + 60000 then return {'due'"),
     Fault("an extended hold in the old generation", "lua/extend.lua", "renew(accounts, generations, hold[2])\n", ""),
     Fault("an entry of another charge removed", "lua/ack.lua", "fields[j + 1] == charge then", "true then"),
@@ -80,7 +95,7 @@ FAULTS: Final = (
           '        self._ledger.run(self._ack([(one, "same") for one in bookings if one.journal_id]))\n'
           "        try:\n            hows = store(bookings)\n"),
     Fault("what cannot be written is forgotten", "journal.py",
-          "        self._pending.extendleft(reversed(batch))\n", ""),
+          "        self._pending.extendleft(reversed(batch))\n", "", *BOTH_DOWN),
     Fault("uncounted records without a doubt", "journal.py",
           '            yield from ledger.call("ack", keys, ["", charge.charge_id, "doubt", indexes])\n', ""),
     Fault("a rebuild without the journal", "rebuild.py",
@@ -94,4 +109,85 @@ FAULTS: Final = (
           "            return"),
     Fault("a record under another id is the same", "records.py",
           '"same" if before[charge_id] == number else "other"', '"same"'),
+    Fault("a watermark that is off by one", "records.py",
+          "Q(journal_id__lte=journal_number(point))", "Q(journal_id__lte=journal_number(point) + 1)"),
+    Fault("a watermark that leaves out the charge at it", "records.py", "Q(journal_id__lte=", "Q(journal_id__lt="),
+    Fault("a journal that is read beyond the watermark", "rebuild.py",
+          "bookings_of(subject, snapshot.point, MERGED_AT_MOST)", 'bookings_of(subject, "+", MERGED_AT_MOST)'),
+    Fault("rows summed before the journal is read", "rebuild.py",
+          "    summed: Sum = yield Query(lambda: _sum(ledger, subject, snapshot, merged))\n",
+          "    summed: Sum = yield Query(lambda: _sum(ledger, subject, snapshot, {}))\n"
+          "    merged = yield from ledger.journal.bookings_of(subject, snapshot.point, MERGED_AT_MOST)\n"
+          "    for booking in merged.values():\n"
+          "        for period in summed.spent:\n"
+          "            window = window_named(period, snapshot.windows[period], ledger.config.time_zone)\n"
+          "            summed.spent[period] += booking.charge.cost * _falls_into(booking.at, window)\n"),
+    Fault("a window that forgets what was spent in it before", PRELUDE,
+          "if a.later and enters(a, windows, t) then a.open = false end", ""),
+    Fault("a window that is not summed when it is entered", PRELUDE, "if moved and a.later then", "if false then"),
+    Fault("a sum that does not look ahead", "rebuild.py", '"1" if summed.goes_on else ""', '""'),
+    Fault("an account that is ahead and counts nothing", PRELUDE, "elseif a.ahead then", "elseif false then"),
+    Fault("an account that is ahead and gives nothing back", PRELUDE,
+          "if (a.mine or a.ahead) and a.g", "if a.mine and a.g"),
+    Fault("a retry without its id", "redis.py", "                lost = True\n",
+          "                lost = True\n"
+          '                command = Call(script(name), [f"{keys[0]}x", *keys[1:]], args).command()\n'),
+    Fault("no retry", "redis.py", "                if lost:\n                    raise\n", "                raise\n"),
+    Fault("a hold that nobody gives back whose reply was lost", "holds.py",
+          "if request.ttl and ledger.lost != lost_before", "if False and ledger.lost != lost_before"),
+    Fault("a hold of somebody who was cancelled", "holds.py",
+          "        ledger.lost += 1  # cancelled, or killed, at any step\n", ""),
+    Fault("records in the caller's transaction", "database.py",
+          '        if self._work == "thread" and isolated is None:\n            return None\n',
+          '        if self._work == "thread" and isolated is None:\n'
+          "            return own if own.in_atomic_block else None\n", *TRANSACTIONS),
+    Fault("records that wait for a commit alone", "database.py",
+          "            self._writes.submit_later(write, HELD_BACK_SECONDS)\n", "            pass\n", *TRANSACTIONS),
+    Fault("sums of the caller's connection", "database.py",
+          "        if connection is None:\n            return self._wait(self._submit(work))\n",
+          "        if connection is None and not self._connection().in_atomic_block:\n"
+          "            return self._wait(self._submit(work))\n"
+          "        if connection is None:\n            return _translated(work)\n", *TRANSACTIONS),
+    Fault("a period that was never summed", PRELUDE,
+          "if (defaults[p.code] or a[p.l]) and a[p.o] ~= '1' then return false end", ""),
+    Fault("limits that are never read again", RESERVE, "if not age or age > terms.fresh then",
+          "if not age then", *LIMITS),
+    Fault("a blocked account that lets checks through", RESERVE,
+          "if tonumber(amount) == 0 then fits = sum + held < tonumber(cap) end", ""),
+    Fault("a top-up that is done once more", RESERVE, "if topped[1] then return", "if false then return"),
+    Fault("a top-up that forgets what a lost account held", RESERVE,
+          "if is_forgotten(a, generations[i]) then held = held + left end", ""),
+    Fault("a part that is a nano-dollar too large", RESERVE,
+          "amount, worst = int(room), nil", "amount, worst = int(room + 1), nil"),
+    Fault("a part of the last account's room", RESERVE, "room = math.min(room, cap - sum - a.held)",
+          "room = cap - sum - a.held"),
+    Fault("more refunded than is left", "lua/refund.lua",
+          "and tonumber(amount) <= tonumber(left)", "and true"),
+    Fault("a refund that nobody remembers", "lua/refund.lua",
+          "remember(KEYS[1], nonce, cost, who, answer, terms.memory)", ""),
+    Fault("a refund that its expired hold does not hear of", PRELUDE,
+          "  if hold then add(hold, 'x', minus(amount)) end\n", ""),
+    Fault("an expired hold that nobody keeps", "journal.py", "self.writer(booked[-1:])", "self.writer([])"),
+    Fault("a charge that is in nobody's memory", "redis.py",
+          "            yield Write(self.journal.writer(bookings_of(charge, answer)))\n", ""),
+    Fault("a swept hold that is swept again", "lua/sweep.lua",
+          "redis.call('HSET', KEYS[1], 'st', 'expired', 'left', '0', 'x', left)", ""),
+    Fault("a threshold that is told of an account that is not open", CHARGE,
+          "local cap = a.open and a[p.o] == '1' and tonumber", "local cap = tonumber"),
+    Fault("a threshold that nobody is told", CHARGE, "crossed[#crossed + 1] = percent", "local _ = percent"),
+    Fault("orphans that nobody writes", "housekeeping.py",
+          "self._ledger.run(self._ledger.journal.drain(self._ledger.config.drain_after))", "pass"),
+    Fault("uncounted records that nobody tells of", "housekeeping.py",
+          "self._ledger.run(self._ledger.journal.tell())", "pass"),
+    Fault("dead holds that nobody ends", "housekeeping.py",
+          "for booking in self._ledger.run(self._ledger.journal.sweep()):", "for booking in ():"),
+    Fault("counters that nobody proves", "housekeeping.py",
+          'self._ledger.run(self._ledger.rebuild(subject, "verify"))', "pass"),
+    Fault("a hold given back before its charge is doubted", "journal.py",
+          '            yield from ledger.call("ack", keys, ["", charge.charge_id, "doubt", indexes])\n'
+          "            if charge.hold_id:\n"
+          "                yield from ledger.release(charge.hold_id, ledger.deposit(accounts), charge)\n",
+          "            if charge.hold_id:\n"
+          "                yield from ledger.release(charge.hold_id, ledger.deposit(accounts), charge)\n"
+          '            yield from ledger.call("ack", keys, ["", charge.charge_id, "doubt", indexes])\n'),
 )  # fmt: skip
