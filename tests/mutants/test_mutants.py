@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from .faults import FAULTS, Fault
-from .hunt import StaleFaultError, faulty_text, hunt
+from .hunt import StaleFaultError, Verdict, faulty_text, hunt
 
 #: Each is seen within a second or two, each by another promise.
 QUICK: Final = {
@@ -25,12 +25,24 @@ QUICK: Final = {
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in QUICK], ids=str)
 @pytest.mark.timeout(300)
 def test_a_fault_is_caught(fault: Fault) -> None:
-    assert hunt(fault, cases=60).by.startswith("seed ")
+    catch = hunt(fault, cases=60)
+
+    assert (catch.verdict, catch.by[-1:]) == (Verdict.CAUGHT, ")"), catch
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_every_fault_can_still_be_put_in(fault: Fault) -> None:
     assert fault.instead in faulty_text(fault)
+
+
+def test_a_copy_that_cannot_run_is_no_catch() -> None:
+    broken = Fault("no Python", "steps.py", "T = TypeVar", "T == TypeVar)")
+
+    assert hunt(broken, cases=1).verdict is Verdict.BROKEN
+
+
+def test_nothing_is_caught_where_there_is_no_fault() -> None:
+    assert hunt(None, cases=1).verdict is Verdict.MISSED
 
 
 def test_a_fault_whose_text_is_gone_is_an_error() -> None:
