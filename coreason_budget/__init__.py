@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .guard import BudgetGuard
     from .ledger.redis import RedisLedger
     from .manager import BudgetManager
+    from .metering.current import payer
     from .metering.runs import budgeted_run
     from .pricing import PricingEngine
     from .reservation import Reservation
@@ -66,6 +67,7 @@ _HOMES: Final = {
     "budget_unavailable": "signals",
     "budgeted_run": "metering.runs",
     "budgeted": "decorators",
+    "payer": "metering.current",
     "spend_recorded": "signals",
 }
 
@@ -96,6 +98,7 @@ __all__ = [
     "budget_unavailable",
     "budgeted",
     "budgeted_run",
+    "payer",
     "spend_recorded",
 ]
 

@@ -40,14 +40,16 @@ class BudgetMiddleware:
         if self._is_async:
             return self.__acall__(request)
         budget = self._begin(request)
-        response: HttpResponseBase = self.get_response(request)
+        with budget.answering():
+            response: HttpResponseBase = self.get_response(request)
         add_headers(response, budget)
         return response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """See __call__()."""
         budget = self._begin(request)
-        response: HttpResponseBase = await self.get_response(request)
+        with budget.answering():
+            response: HttpResponseBase = await self.get_response(request)
         add_headers(response, budget)
         return response
 

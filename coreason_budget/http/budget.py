@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from ..reservation import Reservation
     from ..results import Receipt
 
-__all__ = ["Frame", "RequestBudget", "budget_of"]
+__all__ = ["Frame", "RequestBudget", "budget_of", "under_way"]
 
 _frame: ContextVar[Frame | None] = ContextVar("coreason_budget_frame", default=None)
+_under_way: ContextVar[RequestBudget | None] = ContextVar("coreason_budget_request", default=None)
 
 
 class Frame:
@@ -139,6 +140,16 @@ class RequestBudget:
         """See status()."""
         return await self.manager.adrive(self._status())
 
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Make this the request that the code in the block answers."""
+        before = _under_way.get()
+        _under_way.set(self)
+        try:
+            yield
+        finally:
+            _under_way.set(before)  # by value, as that of a frame
+
     # decorated calls -------------------------------------------------------------------------------------------------
 
     def push(self, frame: Frame) -> None:
@@ -187,7 +198,7 @@ class RequestBudget:
             return receipt
         manager = self.manager
         spend = yield Twin(manager, "priced", (response,), {"cost": cost, "model": model, "charge_id": charge_id})
-        user, project = yield from self._caller()
+        user, project = yield from self.caller()
         receipt = yield Settle(manager.guard.charge(manager.guard.accounts(user, project), spend))
         self._receipts.append(receipt)
         self._latest, self.is_used = partial(getattr, receipt, "status"), True
@@ -197,11 +208,12 @@ class RequestBudget:
         # An answer that shows these figures must not be kept for others; this is what Django's cache goes by.
         self._request._cache_update_cache = False  # type: ignore[attr-defined]  # noqa: SLF001
         frame = self._innermost()
-        whose = frame.payer.accounts if frame is not None else (yield from self._caller())
+        whose = frame.payer.accounts if frame is not None else (yield from self.caller())
         found: list[AccountStatus] = yield Twin(self.manager, "status", whose)
         return found
 
-    def _caller(self) -> Operation[tuple[str, str | None]]:
+    def caller(self) -> Operation[tuple[str, str | None]]:
+        """Return who is asking, and for which project as PROJECT_ID says."""
         config = self.manager.config
         user = yield from user_of(self._request, config)
         self.identify(user)
@@ -226,6 +238,11 @@ class RequestBudget:
         """Return the call that the running code belongs to, also if it has ended: it may have left a task behind."""
         frame = _frame.get()
         return frame if frame is not None and frame.budget is self else None
+
+
+def under_way() -> RequestBudget | None:
+    """Return the budget of the request that the running code answers, if the middleware has seen one."""
+    return _under_way.get()
 
 
 def budget_of(request: Any) -> RequestBudget:

@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.utils.functional import LazyObject, empty
 
+from ..ledger.database import loop_is_running
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+
+    from ..ledger.steps import Context
 
 __all__ = ["Hook", "User", "is_async", "is_unloaded", "seen_user"]
 
@@ -56,9 +60,12 @@ class User:
 
     request: Any
 
-    def perform(self, context: object) -> Any:
+    def perform(self, context: Context) -> Any:
         """Return the user; loads it from the database at first use."""
-        return seen_user(self.request)
+        user = seen_user(self.request)
+        if is_unloaded(user) and loop_is_running():  # the ORM cannot be used on the thread of a loop
+            context.database.call(partial(bool, user))
+        return user
 
     async def aperform(self, context: object) -> Any:
         """Return the user, loaded without blocking. See perform()."""

@@ -2,6 +2,7 @@
 
 from tests.http.conftest import (  # noqa: F401 - fixtures
     ann,
+    async_site,
     ben,
     clock,
     commands,
