@@ -194,6 +194,23 @@ def test_a_backend_may_copy_and_pickle_a_task(
     assert plain_site.get(view, user=ann).json == [["0.1"], {"_coreason_budget": {"user": str(ann.pk)}}]
 
 
+def test_a_task_that_is_enqueued_again_is_paid_by_the_first(
+    plain_site: Site, ledger: Ledger, ann: Any, ben: Any, errands: ModuleType
+) -> None:
+    results: list[Any] = []
+
+    def first(request: Any) -> Any:
+        results.append(errands.who.enqueue("it"))
+        return HttpResponse()
+
+    def again(request: Any) -> Any:
+        errands.who.enqueue(*results[0].args, **results[0].kwargs)
+        return HttpResponse()
+
+    assert (plain_site.get(first, user=ann).status, plain_site.get(again, user=ben).status) == (200, 200)
+    assert errands.work_off() == [[[str(ann.pk), None, "tests.frameworks.errands.who"], ["it"], {}]] * 2
+
+
 def test_options_of_a_task_are_kept(errands: ModuleType) -> None:
     changed = errands.ask_in_context.using(queue_name="default", backend="default")
 
