@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from ..exceptions import BudgetError, HoldClosedError
+from ..exceptions import BudgetError, HoldClosedError, UnknownModelError
 from ..ledger.steps import Twin
 from ..log import logger
-from ..money import to_usd
+from ..money import to_nanos, to_usd
 from ..pricing.responses import model_names, read_usage
+from ..pricing.usage import TokenUsage
 from ..spends import spend_for, spend_of
 from .purse import purse_of
 
@@ -38,8 +39,9 @@ class Request:
     What a call asks of a provider, as far as its price goes.
 
     Any of ``models`` may answer. ``prompt`` is all that is sent: messages, tools, instructions. ``max_output_tokens``
-    is for each of ``choices`` answers; None leaves it to the provider. With ``amount`` (nano-USD) that is held instead
-    of an estimate. With ``fits`` the longest answer is lowered to what the budget has left, but not below so many
+    is for each of ``choices`` answers; None leaves it to the provider. ``expects`` is what a call is billed by that is
+    not billed by such tokens: images, a recording, a search. With ``amount`` (nano-USD) that is held instead of an
+    estimate. With ``fits`` the longest answer is lowered to what the budget has left, but not below so many
     tokens for each choice.
     """
 
@@ -47,6 +49,7 @@ class Request:
     prompt: object = ""
     max_output_tokens: int | None = None
     choices: int = 1
+    expects: TokenUsage | None = None
     amount: int | None = None
     fits: int | None = None
 
@@ -155,6 +158,9 @@ class MeteredCall:
 
     def _quoted(self) -> Quote:
         request, pricing = self.request, self.manager.pricing
+        if request.expects is not None:
+            amount = max(self._expense(model, request.expects) for model in request.models)
+            return Quote(amount if request.amount is None else request.amount)
         if request.amount is not None:
             return Quote(request.amount)
         prompt = tuple(pricing.count(model, request.prompt) for model in request.models)
@@ -163,6 +169,17 @@ class MeteredCall:
         longest = request.max_output_tokens or pricing.max_output_tokens(self.model) or self._expected(prompt)
         least = min(request.fits, longest)
         return Quote(self._bound(prompt, longest), self._bound(prompt, least), prompt, longest)
+
+    def _expense(self, model: str, expects: TokenUsage) -> int:
+        """Return what is expected to be billed, in nano-USD; it is not known of a model that bills tokens instead."""
+        pricing = self.manager.pricing
+        try:
+            return to_nanos(pricing.cost_of_usage(expects, model).cost_usd, "cost")
+        except UnknownModelError:
+            pricing.cost_of_usage(
+                TokenUsage(1, 1, image_output_tokens=min(1, expects.images), images=expects.images), model
+            )
+            return to_nanos(self.manager.config.default_hold_usd, "DEFAULT_HOLD_USD")
 
     def _expected(self, prompt: tuple[MessageTokens, ...]) -> int:
         """Return the longest answer that is provided for, in tokens for each choice."""
@@ -219,12 +236,22 @@ class MeteredCall:
     def _spend(self, produced: Produced, response: object) -> Spend:
         """Return what to book. The money is spent: where no price can be found it is what was held."""
         try:
-            usage = produced.usage(self.input_tokens)
+            usage = self._completed(produced.usage(self.input_tokens))
             return spend_for(self.manager.pricing.cost_of_usage(usage, *self._names(produced.names)))
         except BudgetError as error:
             held = to_usd(self._quote.amount)
             logger.error("A call of {} is booked with the {:f} USD that were held for it: {}", self.model, held, error)
             return spend_of(held, model=self.model)
+
+    def _completed(self, usage: TokenUsage) -> TokenUsage:
+        """Add what the answer leaves out and the request says: providers do not repeat which images were asked for."""
+        expects = self.request.expects
+        if expects is None or usage.total_tokens:
+            return usage
+        if not usage.is_without_tokens:
+            raise UnknownModelError("the answer does not say what it is billed by")
+        size, quality = usage.image_size or expects.image_size, usage.image_quality or expects.image_quality
+        return replace(usage, image_size=size, image_quality=quality)
 
     def _names(self, answered: tuple[str, ...]) -> tuple[str, ...]:
         """Return the names to look a price up by: of the model that answered, or that it is a version of."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from ..exceptions import StreamConsumedError
-from .streams import AsyncChunks, Chunks
+from .streams import AsyncChunks, Chunks, close_soon
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -61,6 +61,13 @@ class AsyncRelay(_Passing, AsyncChunks):
     def __aiter__(self) -> Self:
         self._begin()
         return self
+
+    def __del__(self) -> None:
+        is_over = self._is_over
+        super().__del__()
+        aclose = None if is_over else getattr(self._chunks, "aclose", None)
+        if aclose is not None:
+            close_soon(aclose)  # or the provider goes on, and bills what nobody gets
 
     async def __aenter__(self) -> Self:
         return self

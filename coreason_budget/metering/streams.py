@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from asgiref.sync import async_to_sync
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
     from contextlib import AbstractContextManager
 
     from ..ledger.steps import Operation
     from ..manager import BudgetManager
 
-__all__ = ["AsyncChunks", "Chunks", "Keeper"]
+__all__ = ["AsyncChunks", "Chunks", "Keeper", "close_soon"]
 
 _closing: Final[set[asyncio.Task[None]]] = set()  # a loop keeps only weak references to its tasks
 
@@ -144,17 +145,21 @@ class AsyncChunks(_Kept):
 
     def close(self) -> None:
         """End it where it cannot be awaited; Django does so in a thread under ASGI. See aclose()."""
-        if self._is_over:
-            return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
+        if not self._is_over and not close_soon(self.aclose):
             async_to_sync(self.aclose)()
-            return
-        task = loop.create_task(self.aclose())
-        _closing.add(task)
-        task.add_done_callback(_closing.discard)
 
     async def _finish(self) -> None:
         if not self._is_over:
             await self._keeper.manager.asettle(self._over())
+
+
+def close_soon(aclose: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+    """Have the running event loop close something, and return whether there is one."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    task = loop.create_task(aclose())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+    return True

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.http.conftest import ann, clock, ledger, runner, site, store, warnings_of_the_app
+from tests.http.conftest import ann, clock, ledger, native_site, runner, store, warnings_of_the_app
 
 from .bench import Bench
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.http.site import Ledger
     from tests.upstream import Upstream
 
-__all__ = ["ann", "clock", "ledger", "runner", "site", "store", "warnings_of_the_app"]
+__all__ = ["ann", "clock", "ledger", "native_site", "runner", "store", "warnings_of_the_app"]
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from ...pricing.usage import TokenUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+from collections.abc import Mapping
 
 __all__ = ["CHAT", "EMBEDDING", "IMAGE", "RERANK", "RESPONSES", "TRANSCRIPTION", "Endpoint"]
+
+#: How long a recording is taken to be (seconds): nobody knows before it was listened to.
+_LONG: Final = 600
+#: So many documents are one search to Cohere, which litellm bills all of them by.
+_DOCUMENTS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +26,13 @@ class Endpoint:
     One of litellm's functions, by the name of its synchronous form.
 
     ``prompt`` are the arguments that cost input tokens. ``maxima`` are those that limit the answer, the one to set
-    first; without any there is no answer in tokens. A call that is not ``priced_by_tokens`` has no bound in tokens.
+    first; without any there is no answer in tokens. ``expects`` says what else than tokens of text a call is billed by.
     """
 
     name: str
     prompt: tuple[str, ...]
     maxima: tuple[str, ...] = ()
-    priced_by_tokens: bool = True
+    expects: Callable[[Mapping[str, Any]], TokenUsage] | None = None
 
     def prompt_of(self, arguments: Mapping[str, Any]) -> list[Any]:
         """Return what is sent and paid for."""
@@ -55,6 +66,27 @@ def _sent(value: Any) -> Any:
     return schema() if isinstance(value, type) and callable(schema) else value
 
 
+def _images(arguments: Mapping[str, Any]) -> TokenUsage:
+    size, quality = (arguments.get(name) for name in ("size", "quality"))
+    return TokenUsage(
+        0,
+        0,
+        images=arguments.get("n") or 1,
+        image_size=None if size is None else str(size),
+        image_quality=None if quality is None else str(quality),
+    )
+
+
+def _recording(_: Mapping[str, Any]) -> TokenUsage:
+    return TokenUsage(0, 0, audio_seconds=_LONG)
+
+
+def _searches(arguments: Mapping[str, Any]) -> TokenUsage:
+    documents = arguments.get("documents")
+    count = len(documents) if isinstance(documents, (list, tuple)) else 1
+    return TokenUsage(0, 0, search_units=max(1, -(-count // _DOCUMENTS)))
+
+
 CHAT: Final = Endpoint(
     "completion",
     ("messages", "tools", "functions", "response_format", "prediction"),
@@ -64,6 +96,6 @@ RESPONSES: Final = Endpoint(
     "responses", ("input", "instructions", "prompt", "tools", "text", "text_format"), ("max_output_tokens",)
 )
 EMBEDDING: Final = Endpoint("embedding", ("input",))
-IMAGE: Final = Endpoint("image_generation", ("prompt",), priced_by_tokens=False)
-TRANSCRIPTION: Final = Endpoint("transcription", ("prompt",), priced_by_tokens=False)
-RERANK: Final = Endpoint("rerank", ("query", "documents"), priced_by_tokens=False)
+IMAGE: Final = Endpoint("image_generation", ("prompt",), expects=_images)
+TRANSCRIPTION: Final = Endpoint("transcription", ("prompt",), expects=_recording)
+RERANK: Final = Endpoint("rerank", ("query", "documents"), expects=_searches)

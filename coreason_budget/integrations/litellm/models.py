@@ -21,7 +21,7 @@ class Candidates:
 
 
 def candidates(litellm: Any, router: Any, arguments: Mapping[str, Any]) -> Candidates:
-    """Return the models that may answer. Raise TypeError for a router that is none."""
+    """Return the models that may answer."""
     found = list(_deployments(router, arguments) if router is not None else _asked(litellm, arguments))
     maxima = [longest for _, longest in found]
     longest = max((most for most in maxima if most is not None), default=None)
@@ -59,8 +59,6 @@ def _named(model: Any, options: Mapping[str, Any], aliases: Mapping[str, str]) -
 
 
 def _deployments(router: Any, arguments: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
-    if not callable(getattr(router, "acompletion", None)):
-        raise TypeError(f"router must be a litellm.Router, not {type(router).__name__}: {router!r:.80}.")
     registry = _Registry(router)
     groups = [arguments.get("model")]
     tables = [*registry.fallbacks, arguments.get("fallbacks"), *(arguments.get(name) for name in _FALLBACKS[1:])]

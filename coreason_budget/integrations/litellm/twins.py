@@ -71,7 +71,7 @@ def _called(  # as it was called, and how
     if not _is_loaded():
         yield Twin(manager, "reckon", (_load,))  # takes seconds
     litellm = _load()
-    function = getattr(litellm if terms.router is None else terms.router, name, None)
+    function = getattr(litellm if terms.router is None else _router(terms.router), name, None)
     if function is None:
         raise TypeError(f"{type(terms.router).__name__} has no {name}(); call it without router=.")
     arguments = {**_named(getattr(litellm, name), getattr(litellm, endpoint.name), args, kwargs), **kwargs}
@@ -103,8 +103,15 @@ def _request(
         endpoint.prompt_of(arguments),
         found.longest if longest is None else longest,
         choices=arguments.get("n") or 1,
+        expects=None if endpoint.expects is None else endpoint.expects(arguments),
         fits=_least(endpoint, terms) if terms.limit_to_remaining else None,
     )
+
+
+def _router(router: Any) -> Any:
+    if not callable(getattr(router, "acompletion", None)):
+        raise TypeError(f"router must be a litellm.Router, not {type(router).__name__}: {router!r:.80}.")
+    return router
 
 
 def _least(endpoint: Endpoint, terms: _Terms) -> int:
