@@ -78,15 +78,17 @@ def test_a_call_draws_on_the_hold_of_its_view(native_site: Site, ledger: Ledger,
 
     @native_site.budgeted(estimate="0.5")
     def view(request: Any) -> Any:
+        answers = []
         for _ in range(2):
             response = yield ask(upstream)
             yield do(request.budget, "charge", response)  # by habit; it counts once
             held.append(ledger.of(ann)[1])
-        return HttpResponse(response.choices[0].message.content)
+            answers.append(response.choices[0].message.content)
+        return HttpResponse("\n".join(answers))
 
     upstream.default = Answer(tokens=Tokens(input=20))
     answer = native_site.get(view, user=ann)
-    assert answer.text == ANSWERED
+    assert answer.text == f"{ANSWERED}\n{ANSWERED}"
     assert held == ["0.49898", "0.49796"]
     assert answer.budget[0] == "0.00204"
     assert booked(ann) == (Decimal("0.00204"), 2)
