@@ -55,9 +55,11 @@ def paying(who: Payer | None) -> Iterator[None]:
         _payer.set(before)  # by value: the block may end in another context, where no token is valid
 
 
-def payer_of(budget_user: Any = None, budget_project: Any = None) -> Payer:
+def payer_of(
+    budget_user: Any = None, budget_project: Any = None, *, remedy: str = "pass budget_user=... (an id, or ANONYMOUS)"
+) -> Payer:
     """
-    Return who pays for a call: who is named, else who pays for calls here.
+    Return who pays for a call: who is named, else who pays for calls here. ``remedy`` says how to name somebody.
 
     Whoever names the same accounts draws on the same hold. A project alone is one of the user who pays here.
     Raise MissingUserError if nobody is named or known, TypeError or ValueError for ids that cannot be.
@@ -65,9 +67,9 @@ def payer_of(budget_user: Any = None, budget_project: Any = None) -> Payer:
     here = payer()
     if budget_user is None and here is None:
         raise MissingUserError(
-            "Nobody is known who pays for this call: pass budget_user=... (an id, or ANONYMOUS), or make it in a view "
-            "decorated with @budgeted or inside budgeted_run(). Threads that you start yourself know nobody: run them "
-            "with contextvars.copy_context().run, or pass budget_user."
+            f"Nobody is known who pays for this call: {remedy}, or make it in a view decorated with @budgeted or "
+            "inside budgeted_run(). Threads that you start yourself know nobody: run them with "
+            "contextvars.copy_context().run, or name who pays."
         )
     if budget_user is None and budget_project is None and here is not None:
         return here

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from ..exceptions import BudgetError
 from ..pricing.responses import usage_holder
 from ..pricing.streams import StreamedResponse
 from ..pricing.tokens import count_output
@@ -53,6 +54,7 @@ class Produced:
         self._size = 0
         self._tokens = 0
         self.has_begun = False
+        self._is_lost = False
 
     def read(self, chunk: object) -> None:
         """Note what a chunk, an event or a whole answer says."""
@@ -69,11 +71,21 @@ class Produced:
         """The names of the model that answers, as far as it has been named."""
         return self._streamed.names
 
+    def lose(self) -> None:
+        """Note that there is an answer which cannot be read."""
+        self._is_lost = True
+
     def usage(self, input_tokens: int) -> TokenUsage:
-        """Return the tokens as the provider says, else its input, or that as it was counted, and what was produced."""
+        """
+        Return the tokens as the provider says, else its input, or that as it was counted, and what was produced.
+
+        Raise BudgetError if an answer was lost: then nobody knows.
+        """
         told = self._streamed.tokens
         if told is not None:
             return told
+        if self._is_lost:
+            raise BudgetError("The answer of the provider cannot be read.")
         self._count()
         return replace(self._streamed.prompt or TokenUsage(input_tokens, 0), output_tokens=self._tokens)
 

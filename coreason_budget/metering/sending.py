@@ -17,28 +17,37 @@ if TYPE_CHECKING:
     from ..ledger.steps import Operation
     from .calls import MeteredCall
 
-__all__ = ["StreamedCall", "sent"]
+__all__ = ["StreamedCall", "answered", "sent"]
 
 
-def sent(
-    call: MeteredCall, send: Callable[[int | None], Any], streamed: Callable[[Any, MeteredCall], Any | None]
-) -> Operation[Any]:
+def answered(call: MeteredCall, send: Callable[[int | None], Any]) -> Operation[Any]:
     """
-    Make a call on a budget and return its answer.
+    Hold the money for a call, make it and return its answer. The money is given back if it fails.
 
-    ``send`` makes it, with the longest answer (tokens) to ask for if that had to be lowered. ``streamed`` returns what
-    its reader gets if the answer is a stream, whose chunks have a StreamedCall as keeper, None if it is not.
+    ``send`` makes it, with the longest answer (tokens) to ask for if that had to be lowered.
     Raise BudgetExceededError, BudgetUnavailableError, UnknownModelError, and what ``send`` raises.
     """
     lowered = yield from call.open()
     try:
-        answer = yield Invoke(partial(send, lowered))
+        return (yield Invoke(partial(send, lowered)))
     except GeneratorExit:  # the event loop was closed in mid-call: nothing can be awaited any more
         call.abandon()
         raise
     except BaseException:
         yield Settle(call.release())
         raise
+
+
+def sent(
+    call: MeteredCall, send: Callable[[int | None], Any], streamed: Callable[[Any, MeteredCall], Any | None]
+) -> Operation[Any]:
+    """
+    Make a call on a budget and return its answer. See answered().
+
+    ``streamed`` returns what its reader gets if the answer is a stream, whose chunks have a StreamedCall as keeper,
+    None if it is not.
+    """
+    answer = yield from answered(call, send)
     stream = streamed(answer, call)
     if stream is not None:
         return stream
@@ -49,13 +58,14 @@ def sent(
 
 
 class StreamedCall:
-    """The keeper of a streamed answer: books what was produced when it ends, however it ends."""
+    """The keeper of a streamed answer: books what was produced when it ends, however it ends, and once."""
 
     def __init__(self, call: MeteredCall, hides: Callable[[Any], bool] = lambda _: False) -> None:
         self.manager = call.manager
+        self.produced = Produced(call.model)
         self._call = call
         self._hides = hides
-        self._produced = Produced(call.model)
+        self._is_over = False
 
     def entered(self) -> AbstractContextManager[None]:
         """Nothing is different where the provider's chunks come from."""
@@ -63,28 +73,43 @@ class StreamedCall:
 
     def read(self, chunk: Any) -> bool:
         """Note what a chunk says; one that only we have asked for is kept from the reader."""
-        self._produced.read(chunk)
+        self.produced.read(chunk)
         return not self._hides(chunk)
 
     @property
     def is_due(self) -> bool:
         """Whether what is held would not be held for much longer."""
-        return self._call.is_due
+        return not self._is_over and self._call.is_due
 
     def renew(self) -> Operation[None]:
         """Have it held for longer."""
         return self._call.renew()
 
     def end(self, *, is_good: bool) -> Operation[None]:
+        """Book what was produced. See settle()."""
+        if not self._is_over:
+            self._is_over = True
+            yield from self.settle(is_good=is_good)
+
+    def settle(self, *, is_good: bool) -> Operation[None]:
         """Book what was produced. A stream that failed before its first chunk has produced nothing."""
-        if is_good or self._produced.has_begun:
-            yield from self._call.settle(self._produced)
+        if is_good or self.produced.has_begun:
+            yield from self._call.settle(self.produced)
         else:
             yield from self._call.release()
 
+    def hand_over(self) -> None:
+        """Have it booked by another thread, where nothing can be waited for."""
+        self._post(self._book)
+
     def abandon(self) -> None:
         """Have it booked by another thread: nobody has read the stream to its end, or closed it."""
-        self.manager.ledger.database.post(self._book_abandoned)
+        self._post(self._book_abandoned)
+
+    def _post(self, work: Callable[[], None]) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self.manager.ledger.database.post(work)
 
     def _book_abandoned(self) -> None:
         logger.warning(
@@ -92,4 +117,7 @@ class StreamedCall:
             "close it.",
             self._call.model,
         )
-        self.manager.drive(self.end(is_good=True))
+        self._book()
+
+    def _book(self) -> None:
+        self.manager.drive(self.settle(is_good=True))
