@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import re
 import sys
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ...metering.sending import StreamedCall
 from ...metering.streams import AsyncChunks, Chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from ...ledger.steps import Operation
     from ...metering.calls import MeteredCall
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Wire", "body_for", "metered", "read_whole"]
 
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+
+_kinds: Final[dict[type, type]] = {}  # of responses, and what they become when they are metered
 
 
 class Events:
@@ -124,14 +125,10 @@ def read_whole(call: MeteredCall, response: Any) -> Produced:
 def metered(response: Any, wire: Wire) -> None:
     """Have a response that nobody has read yet count its bytes, and settle when it is read, closed or thrown away."""
     vars(response)["_meter"] = _Meter(wire)
-    response.__class__ = _metered_class(type(response))  # its own methods would form cycles with it
-
-
-@cache
-def _metered_class(kind: Hashable) -> type:
-    """Return a kind of responses that does the same, and counts."""
-    assert isinstance(kind, type)  # noqa: S101  # a cache's argument has no better type
-    return type(kind.__name__, (_Metered, kind), {})
+    kind = type(response)
+    if kind not in _kinds:
+        _kinds[kind] = type(kind.__name__, (_Metered, kind), {})
+    response.__class__ = _kinds[kind]  # methods put on the response itself would form cycles with it
 
 
 class _Meter:
