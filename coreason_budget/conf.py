@@ -132,6 +132,21 @@ def _whole(minimum: int, maximum: int) -> Callable[[object], int]:
     return parse
 
 
+def _share(raw: object) -> float:
+    number = _number(raw)
+    if not Decimal("0.0001") <= number <= Decimal("0.5"):
+        raise ValueError(f"must be a share from 0.0001 to 0.5, not {raw!r}.")
+    return float(number)
+
+
+def _switch(raw: object) -> bool:
+    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    known = words.get(str(raw).strip().lower()) if isinstance(raw, (bool, int, str)) else None
+    if known is None:
+        raise ValueError(f"must be True or False, not {raw!r}.")
+    return known
+
+
 def _one_of(*choices: str) -> Callable[[object], str]:
     def parse(raw: object) -> str:
         if raw not in choices:
@@ -202,6 +217,8 @@ class BudgetConfig:
 
     model_price_overrides = Setting({}, _mapping)
     estimate_output_tokens = Setting(1_024, _whole(1, 10_000_000))
+    learn_holds = Setting(True, _switch)  # noqa: FBT003  # a default, named by its setting
+    learned_exceed_share = Setting("0.01", _share)
 
     user_id = Setting(None, _optional_text)
     project_id = Setting(None, _optional_text)

@@ -120,7 +120,9 @@ class BudgetGuard:
             input_tokens=spend.input_tokens,
             output_tokens=spend.output_tokens,
         )
-        charged = yield from self._ledger.charge(charge, deposit, nonce=uuid4().hex, final=final)
+        charged = yield from self._ledger.charge(
+            charge, deposit, nonce=uuid4().hex, final=final, observed=spend.observed
+        )
         self._housekeeper.nudge(deposit.subjects)
         if charged.error is not None:
             self._housekeeper.hurry()

@@ -15,6 +15,7 @@ from .money import Amount, to_nanos
 from .scopes import MAX_ID_LENGTH, clean_id
 
 if TYPE_CHECKING:
+    from .ledger.observations import Observation
     from .pricing import PricedCall
 
 __all__ = ["BookedResponses", "Spend", "refund_of", "spend_for", "spend_of"]
@@ -25,13 +26,14 @@ RESERVED_IDS: Final = ("expired:", "release:", REFUND_PREFIX)
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """A real cost that is to be booked, in nano-USD, with what the record keeps of it."""
+    """A real cost that is to be booked, in nano-USD, with what the record keeps of it and what it teaches."""
 
     cost: int
     charge_id: str
     model: str = ""
     input_tokens: int | None = None
     output_tokens: int | None = None
+    observed: Observation | None = None
 
 
 class BookedResponses:

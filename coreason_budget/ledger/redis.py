@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ..conf import BudgetConfig
     from ..periods import Period
     from ..scopes import Subject
+    from .observations import Observation
 
 __all__ = ["LimitSource", "RedisLedger"]
 
@@ -181,7 +182,15 @@ class RedisLedger:
         reply = yield from opened(self, deposit, lambda: self.ask("status", keys, deposit.defaults))
         return parse_accounts(reply[2:])
 
-    def charge(self, charge: Charge, deposit: Deposit, *, nonce: str, final: bool = False) -> Operation[Charged]:
+    def charge(
+        self,
+        charge: Charge,
+        deposit: Deposit,
+        *,
+        nonce: str,
+        final: bool = False,
+        observed: Observation | None = None,
+    ) -> Operation[Charged]:
         """
         Book a cost on all accounts and hand its record to the database. It is never refused: the money is gone.
 
@@ -193,6 +202,7 @@ class RedisLedger:
             self.keys.hold(charge.hold_id),
             self.keys.deadlines,
             self.keys.journal,
+            self.keys.learned("" if observed is None else observed.slot),
             *self.keys.accounts(deposit.subjects),
         ]
         try:
@@ -205,6 +215,7 @@ class RedisLedger:
                 nonce,
                 charge.payload(),
                 charge.kind,
+                "" if observed is None else observed.text,
             )
         except BudgetUnavailableError as error:
             yield Write(self.journal.writer([Booking(charge, None, self.now())]))
@@ -223,6 +234,8 @@ class RedisLedger:
         first = reply[1] == "1"
         if first:
             yield Write(self.journal.writer(bookings_of(charge, answer)))
+        if observed is not None:
+            observed.learn(reply[3:])
         return Charged(answer, first)
 
     def release(self, hold_id: str, deposit: Deposit, charge: Charge) -> Operation[Released]:

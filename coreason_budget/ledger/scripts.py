@@ -113,6 +113,10 @@ class Keys:
         """Return the key under which a charge id is remembered."""
         return f"{self.tag}:c:{charge_id}"
 
+    def learned(self, slot: str) -> str:
+        """Return the key of what was learned of calls of a kind."""
+        return f"{self.tag}:l:{slot}"
+
 
 class Terms:
     """What all scripts are told, as one text: settings, and the windows around an instant. It is made once a day."""

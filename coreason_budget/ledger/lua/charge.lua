@@ -1,15 +1,20 @@
 -- Book a real cost on all accounts of a call, once per charge id, and give back that much of its hold.
 --
--- KEYS  1 charge, 2 hold, 3 deadlines, 4 journal, 5.. accounts
+-- KEYS  1 charge, 2 hold, 3 deadlines, 4 journal, 5 what was learned of such calls, 6.. accounts
 -- ARGV  1 now in ms ('' = the server's TIME), 2 terms, 3 default limits, 4 cost, 5 '1' if the hold ends with it,
---       6 nonce of this call, 7 payload for the journal, 8 kind
--- reply ok, '1' if this call booked it (and not an earlier one with the same id), answer
+--       6 nonce of this call, 7 payload for the journal, 8 kind, 9 what was observed of the call ('' = nothing):
+--       row, column, step in millionths, '1' if all that was learned is wanted and not only what this touches
+-- reply ok, '1' if this call booked it (and not an earlier one with the same id), answer, name and value of each field of
+--       what was learned, if this call observed something
 --       conflict   clock, now   overflow, index
 -- answer: journal id|time|left on the hold|journal id of the refund|refunded|account|account ... (see show)
+--
+-- What was learned is a hash: 'level', the sum of all steps within bounds, and rows of counts, 'sum column=count column=count
+-- ...': 'all' and one for each row that was observed. A sum above its cap halves the row: what is old fades.
 
 local run, now, windows, defaults = run_id(), clock(ARGV[1]), windows_of(ARGV[2]), each_default(ARGV[3])
 local thresholds, _, _, _, memory = thresholds_of(ARGV[2]), settings_of(ARGV[2])
-local charge, id, who = id_of(KEYS[1]), id_of(KEYS[2]), accounts_from(5)
+local charge, id, who = id_of(KEYS[1]), id_of(KEYS[2]), accounts_from(6)
 local cost, final, nonce, payload = ARGV[4], ARGV[5] == '1', ARGV[6], ARGV[7]
 
 local its_nonce, its_cost, its_accounts, answer = recall(KEYS[1])
@@ -19,7 +24,7 @@ if its_nonce then
 end
 
 redis.call('XLEN', KEYS[4]) -- what is no stream must fail before anything is written
-local accounts = load_all(5, run, windows)
+local accounts = load_all(6, run, windows)
 local t = moment(accounts, windows, now)
 if not t then return {'clock', int(now)} end
 local full = overflowing(accounts, cost)
@@ -86,4 +91,51 @@ end
 local journal_id = journal(KEYS[4], charge, cost, ARGV[8], t, id, payload)
 answer = table.concat({journal_id, int(t), left, refund_id, reversed, table.concat(shown, '|')}, '|')
 remember(KEYS[1], nonce, cost, who, answer, memory)
-return {'ok', '1', answer}
+local reply = {'ok', '1', answer}
+if ARGV[9] == '' then return reply end
+
+local LEARNED_MS, LEAST, MOST, OF_ROW, OF_ALL, LONGEST = 1209600000, -6000000, 10000000, 500, 1000, 4096
+
+local function halved(cells)
+  local sum, kept = 0, {}
+  for column, count in string.gmatch(cells, ' (%d+)=(%d+)') do
+    local half = math.floor(count / 2)
+    if half > 0 then
+      sum = sum + half
+      kept[#kept + 1] = ' ' .. column .. '=' .. int(half)
+    end
+  end
+  return int(sum) .. table.concat(kept)
+end
+
+local function counted(text, column, cap)
+  local _, blank, sum = string.find(text or '', '^(%d+) %d+=%d')
+  if not sum or #text > LONGEST then return '1 ' .. column .. '=1' end
+  local cell = ' ' .. column .. '='
+  local first, last = string.find(text, cell, 1, true)
+  local cells
+  if first then
+    local _, ends, count = string.find(text, '^(%d+)', last + 1)
+    cells = string.sub(text, #sum + 1, last) .. int(count + 1) .. string.sub(text, ends + 1)
+  else
+    cells = string.sub(text, #sum + 1) .. cell .. '1'
+  end
+  if tonumber(sum) >= cap then return halved(cells) end
+  return int(sum + 1) .. cells
+end
+
+-- It is advice, and the cost is booked: whatever is wrong with it, as a key of another type, must not fail the charge.
+pcall(function()
+  local row, column, step, is_all = string.match(ARGV[9], '^(%d+) (%d+) (%-?%d+) ([01])$')
+  local known = redis.call('HMGET', KEYS[5], 'level', 'all', row)
+  local level = int(math.max(LEAST, math.min(MOST, (tonumber(known[1] or 0) or 0) + step)))
+  local all, own = counted(known[2], column, OF_ALL), counted(known[3], column, OF_ROW)
+  redis.call('HSET', KEYS[5], 'level', level, 'all', all, row, own)
+  redis.call('PEXPIRE', KEYS[5], LEARNED_MS)
+  local learned = is_all == '1' and fields_of(KEYS[5]) or {level = level, all = all, [row] = own}
+  for name, value in pairs(learned) do
+    reply[#reply + 1] = name
+    reply[#reply + 1] = value
+  end
+end)
+return reply

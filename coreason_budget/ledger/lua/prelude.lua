@@ -76,15 +76,21 @@ local function add(key, field, amount)
   if tonumber(amount) ~= 0 then redis.call('HINCRBY', key, field, amount) end
 end
 
--- The fields of an account by name, with what follows from them: mine (of this run), open.
-local function load(key, run)
-  local a = {}
+-- The fields of a hash by name.
+local function fields_of(key)
+  local named = {}
   local flat = redis.call('HGETALL', key)
   if flat.map then
-    for name, value in pairs(flat.map) do a[name] = value end
+    for name, value in pairs(flat.map) do named[name] = value end
   else
-    for i = 1, #flat, 2 do a[flat[i]] = flat[i + 1] end
+    for i = 1, #flat, 2 do named[flat[i]] = flat[i + 1] end
   end
+  return named
+end
+
+-- The fields of an account, with what follows from them: mine (of this run), open.
+local function load(key, run)
+  local a = fields_of(key)
   a.key = key
   a.mine = a.e == run
   a.open = a.mine and a.g and a.doubt ~= '1'
