@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ..exceptions import BudgetError, HoldClosedError, UnknownModelError
 from ..ledger.steps import Twin
 from ..log import logger
-from ..money import to_nanos, to_usd
+from ..money import to_usd
 from ..pricing.responses import model_names, read_usage
-from ..pricing.usage import TokenUsage
 from ..spends import spend_for, spend_of
 from .purse import purse_of
+from .quotes import Quote, Quoter, Request
 
 if TYPE_CHECKING:
     from ..ledger.steps import Operation
     from ..manager import BudgetManager
-    from ..pricing.tokens import MessageTokens
+    from ..pricing.usage import TokenUsage
     from ..reservation import Reservation
     from ..results import Receipt
     from ..spends import Spend
@@ -27,41 +27,10 @@ if TYPE_CHECKING:
     from .produced import Produced
     from .purse import Draw
 
-__all__ = ["MeteredCall", "Quote", "Request"]
+__all__ = ["MeteredCall", "Request"]
 
 #: What a provider adds to a model's name: a date or a number.
 _VERSION: Final = re.compile(r"(?:[-@:.][0-9.-]+)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """
-    What a call asks of a provider, as far as its price goes.
-
-    Any of ``models`` may answer. ``prompt`` is all that is sent: messages, tools, instructions. ``max_output_tokens``
-    is for each of ``choices`` answers; None leaves it to the provider. ``expects`` is what a call is billed by that is
-    not billed by such tokens: images, a recording, a search. With ``amount`` (nano-USD) that is held instead of an
-    estimate. With ``fits`` the longest answer is lowered to what the budget has left, but not below so many
-    tokens for each choice.
-    """
-
-    models: tuple[str, ...]
-    prompt: object = ""
-    max_output_tokens: int | None = None
-    choices: int = 1
-    expects: TokenUsage | None = None
-    amount: int | None = None
-    fits: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """What to hold for a call: an amount, and the least that will do (None: all of it), in nano-USD."""
-
-    amount: int
-    least: int | None = None
-    prompt: tuple[MessageTokens, ...] = ()
-    max_output_tokens: int | None = None
 
 
 class MeteredCall:
@@ -78,6 +47,7 @@ class MeteredCall:
         self.receipt: Receipt | None = None
         #: What was answered to each try, as far as whoever makes them knows; only the last one may have helped.
         self.tries: list[object] = []
+        self._quoter = Quoter(manager, request, payer.view)
         self._quote = Quote(0)
         self._draw: Draw | None = None
         self._own: Reservation | None = None
@@ -90,7 +60,7 @@ class MeteredCall:
     @property
     def input_tokens(self) -> int:
         """The tokens of the prompt, as they were counted; an upper bound."""
-        return max((counted.tokens for counted in self._quote.prompt), default=0)
+        return self._quote.input_tokens
 
     def open(self) -> Operation[int | None]:
         """
@@ -98,7 +68,7 @@ class MeteredCall:
 
         Raise BudgetExceededError, BudgetUnavailableError, or UnknownModelError for a model without a price.
         """
-        quote: Quote = yield Twin(self.manager, "reckon", (self._quoted,))
+        quote: Quote = yield Twin(self.manager, "reckon", (self._quoter.quote,))
         self._quote = quote
         granted = yield from self._hold(quote)
         if quote.max_output_tokens is None:
@@ -106,7 +76,7 @@ class MeteredCall:
         if granted >= quote.amount:
             return quote.max_output_tokens
         try:
-            lowered: int = yield Twin(self.manager, "reckon", (partial(self._affordable, granted),))
+            lowered: int = yield Twin(self.manager, "reckon", (partial(self._quoter.affordable, self._quote, granted),))
         except BaseException:  # the caller is cancelled, or goes, before the call was made
             self.abandon()
             raise
@@ -154,52 +124,6 @@ class MeteredCall:
         """Have it held for longer."""
         return self._open_draw().renew()
 
-    # what it may cost -----------------------------------------------------------------------------------------------
-
-    def _quoted(self) -> Quote:
-        request, pricing = self.request, self.manager.pricing
-        if request.expects is not None:
-            amount = max(self._expense(model, request.expects) for model in request.models)
-            return Quote(amount if request.amount is None else request.amount)
-        if request.amount is not None:
-            return Quote(request.amount)
-        prompt = tuple(pricing.count(model, request.prompt) for model in request.models)
-        if request.fits is None:
-            return Quote(self._bound(prompt, self._expected(prompt)), None, prompt)
-        longest = request.max_output_tokens or pricing.max_output_tokens(self.model) or self._expected(prompt)
-        least = min(request.fits, longest)
-        return Quote(self._bound(prompt, longest), self._bound(prompt, least), prompt, longest)
-
-    def _expense(self, model: str, expects: TokenUsage) -> int:
-        """Return what is expected to be billed, in nano-USD; it is not known of a model that bills tokens instead."""
-        pricing = self.manager.pricing
-        try:
-            return to_nanos(pricing.cost_of_usage(expects, model).cost_usd, "cost")
-        except UnknownModelError:
-            pricing.cost_of_usage(
-                TokenUsage(1, 1, image_output_tokens=min(1, expects.images), images=expects.images), model
-            )
-            return to_nanos(self.manager.config.default_hold_usd, "DEFAULT_HOLD_USD")
-
-    def _expected(self, prompt: tuple[MessageTokens, ...]) -> int:
-        """Return the longest answer that is provided for, in tokens for each choice."""
-        if self.request.max_output_tokens is not None:
-            return self.request.max_output_tokens
-        return self.manager.config.estimate_output_tokens
-
-    def _bound(self, prompt: tuple[MessageTokens, ...], output_tokens: int) -> int:
-        tokens = output_tokens * self.request.choices
-        costs = map(self.manager.pricing.bound, self.request.models, prompt, [tokens] * len(prompt))
-        return max(costs)
-
-    def _affordable(self, granted: int) -> int:
-        pricing, choices = self.manager.pricing, self.request.choices
-        each = (
-            pricing.affordable(model, counted, granted) // choices
-            for model, counted in zip(self.request.models, self._quote.prompt, strict=True)
-        )
-        return min(each)
-
     # holding --------------------------------------------------------------------------------------------------------
 
     def _hold(self, quote: Quote) -> Operation[int]:
@@ -237,11 +161,14 @@ class MeteredCall:
         """Return what to book. The money is spent: where no price can be found it is what was held."""
         try:
             usage = self._completed(produced.usage(self.input_tokens))
-            return spend_for(self.manager.pricing.cost_of_usage(usage, *self._names(produced.names)))
+            spend = spend_for(self.manager.pricing.cost_of_usage(usage, *self._names(produced.names)))
         except BudgetError as error:
             held = to_usd(self._quote.amount)
             logger.error("A call of {} is booked with the {:f} USD that were held for it: {}", self.model, held, error)
             return spend_of(held, model=self.model)
+        # What broke off, or was only counted, does not tell how long the answer would have been.
+        observed = self._quoter.observation(self._quote, usage) if produced.is_exact else None
+        return replace(spend, observed=observed)
 
     def _completed(self, usage: TokenUsage) -> TokenUsage:
         """Add what the answer leaves out and the request says: providers do not repeat which images were asked for."""

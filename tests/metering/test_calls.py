@@ -421,4 +421,37 @@ def test_a_request_may_be_answered_by_any_of_its_models_so_the_dearest_counts(bu
     both = MeteredCall(budget, Payer("ann"), Request(("gpt-4o-mini", "gpt-4o"), PROMPT, max_output_tokens=100))
     dear = MeteredCall(budget, Payer("bob"), Request(("gpt-4o",), PROMPT, max_output_tokens=100))
 
-    assert both._quoted().amount == dear._quoted().amount
+    assert both._quoter.quote().amount == dear._quoter.quote().amount
+
+
+# Holds that learn
+
+
+def taught(caller: Caller, view: str, *lengths: int, **terms: Any) -> Decimal:
+    """Have calls of a view answered at some length; return what the next one would hold, in USD."""
+    payer = Payer("ann", view=view)
+    for length in lengths:
+        caller(Provider(whole(completion_tokens=length, total_tokens=100 + length)), payer, **terms)
+    call = MeteredCall(caller.budget, payer, Request(("gpt-4o",), PROMPT))
+    return Decimal(call._quoter.quote().amount) / 1_000_000_000
+
+
+def test_calls_without_a_maximum_hold_what_such_calls_came_to(caller: Caller, budget: BudgetManager) -> None:
+    at_first = budget.pricing.estimate("gpt-4o", PROMPT, max_output_tokens=1_024)
+
+    assert taught(caller, "untold") == at_first
+    learned = taught(caller, "chat", *[50] * 40)
+
+    assert budget.pricing.estimate("gpt-4o", PROMPT, max_output_tokens=50) <= learned < at_first / 2
+    assert taught(caller, "another view") == at_first
+
+
+def test_what_was_limited_or_broke_off_teaches_nothing(caller: Caller, budget: BudgetManager) -> None:
+    at_first = budget.pricing.estimate("gpt-4o", PROMPT, max_output_tokens=1_024)
+
+    assert taught(caller, "limited", *[50] * 5, max_output_tokens=200) == at_first
+    for _ in range(5):
+        stream = caller(Provider(iter([chunk("forty two"), chunk("never read")])), Payer("ann", view="broken"))
+        caller.read(stream, 1)
+        caller.close(stream)
+    assert taught(caller, "broken") == at_first
