@@ -32,7 +32,7 @@ __all__ = ["budgeted_task"]
 
 T = TypeVar("T", bound="Task[..., Any]")
 
-#: Fields of a task are in messages and databases under this keyword argument.
+#: In this keyword argument it travels: a task has nothing else that every backend keeps.
 _CARRIED: Final = f"_{KEY}"
 
 
