@@ -59,10 +59,23 @@ def read_only() -> Iterator[None]:
 @contextmanager
 def hung() -> Iterator[None]:
     """Have every query of new connections wait until the end of this block."""
+    with _waiting(60):
+        yield
+
+
+@contextmanager
+def slow() -> Iterator[None]:
+    """Have every query of new connections wait for a tenth of a second, or until the end of this block."""
+    with _waiting(0.1):
+        yield
+
+
+@contextmanager
+def _waiting(seconds: float) -> Iterator[None]:
     over = threading.Event()
 
     def wait(execute: Any, *query: Any) -> Any:
-        assert over.wait(60)
+        over.wait(seconds)
         return execute(*query)
 
     def hang(*, connection: Any, **_: object) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +19,7 @@ from .conftest import KEYS, booked, of_user
 from .sentinel import role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from coreason_budget.manager import BudgetManager
 
@@ -38,13 +40,15 @@ class Load:
     def __init__(self, manager: BudgetManager) -> None:
         self.manager = manager
         self.paid = 0
+        self.longest = 0.0
         self.unavailable = 0
         self.is_running = threading.Event()
 
     def call(self, _: int) -> None:
         while True:
             try:
-                hold = self.manager.reserve("ann", amount="0.01")
+                with self.timed():
+                    hold = self.manager.reserve("ann", amount="0.01")
             except BudgetExceededError:
                 return
             except BudgetUnavailableError:
@@ -56,7 +60,8 @@ class Load:
     async def acall(self) -> None:
         while True:
             try:
-                hold = await self.manager.areserve("ann", amount="0.01")
+                with self.timed():
+                    hold = await self.manager.areserve("ann", amount="0.01")
             except BudgetExceededError:
                 return
             except BudgetUnavailableError:
@@ -65,6 +70,14 @@ class Load:
                 continue
             await hold.acharge(cost="0.01", final=True)
             self.note()
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        start = monotonic()
+        try:
+            yield
+        finally:
+            self.longest = max(self.longest, monotonic() - start)
 
     def note(self) -> None:
         self.paid += 1
@@ -97,6 +110,7 @@ def test_a_failover_of_a_cluster_under_load_keeps_the_budget_exact(
         call.result()
 
     assert load.unavailable > 0
+    assert load.longest < 2 * 0.5 + 0.1 + 1  # the promise, and what eight callers at once add
     assert manager.flush(10)
     for _ in range(2):
         manager.guard.housekeeper.tick()

@@ -125,7 +125,7 @@ def test_many_callers_of_a_frozen_server_are_all_refused_in_time(
 
 
 def test_a_name_that_takes_long_to_look_up_is_refused_in_time(
-    settings: Settings, new_manager: Callable[..., BudgetManager], monkeypatch: pytest.MonkeyPatch
+    settings: Settings, new_manager: Callable[..., BudgetManager], driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(settings, "redis://slow-name.invalid:6379/0")
     manager = new_manager()
@@ -138,10 +138,13 @@ def test_a_name_that_takes_long_to_look_up_is_refused_in_time(
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     try:
         with within(BOUND), pytest.raises(BudgetUnavailableError):
-            manager.check("ann")
+            driver(manager, "check", "ann")
+        with within(BOUND):
+            assert driver(manager, "charge", "ann", "0.5").counted is False
     finally:
         answered.set()
         manager.flush(5)
+    assert booked() == 500_000_000
 
 
 @pytest.mark.parametrize("url", ["redis://no-such-host.invalid:6379/0", None], ids=["no such name", "refused"])

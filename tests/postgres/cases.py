@@ -118,6 +118,54 @@ def test_a_charge_in_a_transaction_that_is_rolled_back_is_kept(
     assert standing(driver, budget) == (300_000_000, 0)
 
 
+def test_a_charge_is_written_beside_the_transaction_of_its_caller(
+    budget: BudgetManager, driver: Driver, backend: Backend, level: str
+) -> None:
+    with caller(level):
+        driver(budget, "charge", "ann", "0.3", charge_id="at once")
+        assert budget.flush(5)
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(_seen).result(10) == ["at once"]
+        with backend.client() as client:
+            assert client.xlen("{coreason-budget}:journal") == 0
+        assert not SpendRecord.objects.exists()
+    assert _seen() == ["at once"]
+
+
+def _seen() -> list[str]:
+    ids = list(SpendRecord.objects.values_list("charge_id", flat=True))
+    connection.close()
+    return ids
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["committed", "rolled back"])
+def test_a_drain_in_a_transaction_writes_what_others_left_beside_it_and_once(
+    budget: BudgetManager,
+    other: BudgetManager,
+    driver: Driver,
+    backend: Backend,
+    level: str,
+    is_kept: bool,  # noqa: FBT001  # a parameter of the test
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(type(other.ledger.journal), "write_pending", lambda _: 0)
+        for cost in ("0.1", "0.2"):
+            driver(other, "charge", "ann", cost)
+    with caller(level):
+        assert driver(budget, "drive", budget.ledger.journal.drain()) == 2
+        assert driver(budget, "drive", budget.ledger.journal.drain()) == 0
+        assert not SpendRecord.objects.exists()
+        forget(backend)
+        assert standing(driver, budget) == (300_000_000, 0)  # and a rebuild sees it
+        transaction.set_rollback(not is_kept)
+
+    assert booked() == 300_000_000
+    other.guard.housekeeper.tick()  # he was not dead after all
+    assert (SpendRecord.objects.count(), booked()) == (2, 300_000_000)
+    assert standing(driver, budget) == (300_000_000, 0)
+
+
 def test_a_transaction_that_postgresql_refuses_and_that_is_done_again_charges_once(
     budget: BudgetManager, driver: Driver, level: str, django_user_model: Any
 ) -> None:
