@@ -152,6 +152,23 @@ def test_an_account_in_doubt_is_rebuilt_before_the_next_call(
     assert (spent(driver, budget, "ann"), held(driver, budget, "ann")) == ("0.1", "0.2")
 
 
+def test_a_rebuild_that_has_summed_before_a_doubt_does_not_end_it(
+    driver: Driver, budget: BudgetManager, backend: Backend, clock: Clock
+) -> None:
+    driver(budget, "charge", "ann", "0.1")
+    assert budget.flush(10)
+    lose_accounts(backend)
+    rebuild = budget.ledger.rebuild(ANN)
+    summed = begun(budget, rebuild).perform(budget.ledger)
+    record(clock, "0.7", charge_id="unheard of", journal_id=None)
+    keys = ["{coreason-budget}:journal", "{coreason-budget}:a:user:ann"]
+    assert budget.ledger.run(budget.ledger.call("ack", keys, ["", "unheard of", "doubt", "2"]))[2] == "1"
+
+    assert finish(budget, rebuild, rebuild.send(summed)).rebuilt is True
+
+    assert spent(driver, budget, "ann") == "0.8"
+
+
 def test_a_row_whose_entry_is_gone_puts_its_accounts_in_doubt(
     driver: Driver, budget: BudgetManager, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

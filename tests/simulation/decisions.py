@@ -23,7 +23,7 @@ __all__ = ["CHECKS"]
 
 def charge(auditor: Auditor, served: Served) -> None:
     """Check a booking."""
-    charge_id, hold_id, subjects = id_in(served.keys[0]), id_in(served.keys[1]), subjects_in(served.keys[4:])
+    charge_id, hold_id, subjects = id_in(served.keys[0]), id_in(served.keys[1]), subjects_in(served.keys[5:])
     cost, final, nonce = int(served.args[3]), served.args[4] == "1", served.args[5]
     known = auditor.server.memory.get(charge_id)
     same = known is not None and (known.cost, known.accounts) == (str(cost), subjects)
@@ -87,7 +87,8 @@ def _thresholds(auditor: Auditor, served: Served, subjects: Sequence[str], charg
         before, after = served.before.account(subject), served.after.account(subject)
         told = {period.period.code: period.crossed for period in view.periods if period.crossed}
         expected: dict[str, tuple[int, ...]] = {}
-        if auditor.is_open(before, served.terms):
+        has_sum = not auditor.is_beginning(before, auditor.moment(served, subjects))
+        if auditor.is_open(before, served.terms) and has_sum:
             for code, state, cap in limited(after, served.args[2].split("|")[i]):
                 same = before.periods[code].window == state.window
                 known = before.periods[code].told if same else 0

@@ -189,7 +189,13 @@ class World:
         self.trouble()
 
     def interrupt(self) -> None:
-        """Stop one worker with an exception: a time limit, a client that has gone."""
+        """
+        Stop one worker with an exception: a time limit, a client that has gone.
+
+        Not in worlds that are compared: a thread stops where it is, a cancelled task first finishes what it must.
+        """
+        if self.never_waits:
+            return
         workers = [task for task in self.scheduler.tasks if "#" in task.name]
         if workers:
             task = self.random.choice(workers)
