@@ -23,6 +23,7 @@ QUICK: Final = {
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in QUICK], ids=str)
+@pytest.mark.once
 @pytest.mark.timeout(300)
 def test_a_fault_is_caught(fault: Fault) -> None:
     catch = hunt(fault, cases=60)
@@ -35,12 +36,14 @@ def test_every_fault_can_still_be_put_in(fault: Fault) -> None:
     assert fault.instead in faulty_text(fault)
 
 
+@pytest.mark.once
 def test_a_copy_that_cannot_run_is_no_catch() -> None:
     broken = Fault("no Python", "steps.py", "T = TypeVar", "T == TypeVar)")
 
     assert hunt(broken, cases=1).verdict is Verdict.BROKEN
 
 
+@pytest.mark.once
 def test_nothing_is_caught_where_there_is_no_fault() -> None:
     assert hunt(None, cases=1).verdict is Verdict.MISSED
 
