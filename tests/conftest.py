@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pytest_django import Settings
 
-pytest_plugins = ["tests.upstream.plugin"]
+pytest_plugins = ["tests.litellms", "tests.upstream.plugin"]
 
 CI = os.environ.get("CI", "").lower() in {"1", "true"}
 

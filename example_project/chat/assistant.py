@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
 from coreason_budget import service
+from coreason_budget.integrations.litellm import acompletion, completion
 
 from . import pretender
 from .calls import load_litellm
@@ -48,87 +49,63 @@ def estimate(messages: Sequence[Message]) -> Decimal:
 
 
 class Reply:
-    """One answer: its text so far, and what it has used so far."""
+    """One answer, on the budget of whoever asks: its text so far."""
 
     def __init__(self, messages: Sequence[Message]) -> None:
-        self.model = model_name()
         self.text = ""
         self._messages = list(messages)
-        self._usage: object = None
-        self._begun = False
-
-    @property
-    def response(self) -> dict[str, Any] | None:
-        """
-        What the budget is charged: the model and its usage; None if the model was never reached.
-
-        The provider tells the usage at the end. Of an answer that was broken off, the tokens are counted here.
-        """
-        if not self._begun:
-            return None
-        return {"model": self.model, "usage": self._usage or self._count()}
 
     def complete(self) -> str:
         """Wait for the whole answer and return it. Raise ModelError."""
-        if is_make_believe():
-            self._begun = True
-            self.text = "".join(pretender.words(self._messages))
-            return self.text
         from openai import OpenAIError  # the base of all of litellm's errors
 
+        load_litellm()
         try:
-            answer = load_litellm().completion(**self._call())
+            with completion(**self._call(), stream=True) as chunks:
+                for chunk in chunks:
+                    self.text += _text(chunk)
         except OpenAIError as error:
             raise self._told(error) from error
-        self._begun, self._usage = True, answer.usage
-        self.text = answer.choices[0].message.content or ""
         return self.text
 
     async def stream(self) -> AsyncGenerator[str, None]:
         """Yield the answer in pieces, as they come. Raise ModelError, maybe after some of them."""
-        async with aclosing(self._pretend() if is_make_believe() else self._ask()) as pieces:
-            async for piece in pieces:
-                self.text += piece
-                yield piece
-
-    async def _pretend(self) -> AsyncGenerator[str, None]:
-        self._begun = True
-        async for word in pretender.spoken(self._messages, getattr(settings, "CHAT_WORD_DELAY", 0)):
-            yield word
-
-    async def _ask(self) -> AsyncGenerator[str, None]:
-        from openai import OpenAIError  # the base of all of litellm's errors
+        await asyncio.to_thread(load_litellm)
+        from openai import OpenAIError
 
         try:
-            answer = await load_litellm().acompletion(
-                **self._call(), stream=True, stream_options={"include_usage": True}
-            )
-            self._begun = True
-            async with aclosing(answer) as chunks:  # or the provider goes on when nobody listens any more
+            async with await acompletion(**self._call(), stream=True) as chunks:  # closed when nobody listens any more
                 async for chunk in chunks:
-                    self._usage = getattr(chunk, "usage", None) or self._usage
-                    piece = chunk.choices[0].delta.content if chunk.choices else None
-                    if piece:
+                    if piece := _text(chunk):
+                        self.text += piece
                         yield piece
+                        await asyncio.sleep(_delay())
         except OpenAIError as error:
             raise self._told(error) from error
 
     def _call(self) -> dict[str, Any]:
-        return {
-            "model": self.model,
+        call = {
+            "model": model_name(),
             "messages": self._messages,
             "max_tokens": MAX_TOKENS,
             "timeout": PROVIDER_TIMEOUT,
             "num_retries": 0,
         }
-
-    def _count(self) -> dict[str, int]:
-        count = load_litellm().token_counter
-        prompt, answer = count(model=self.model, messages=self._messages), count(model=self.model, text=self.text)
-        return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
+        if is_make_believe():
+            call["mock_response"] = pretender.answer(self._messages)  # litellm says it, and asks nobody
+        return call
 
     def _told(self, error: Exception) -> ModelError:
-        logger.warning("%s failed: %s", self.model, error)
-        if self._begun:
+        logger.warning("%s failed: %s", model_name(), error)
+        if self.text:
             return ModelError(_("The model stopped in the middle of its answer. Only what it wrote is charged."))
         return ModelError(_("The model did not answer. Nothing was charged. Please try again."))
+
+
+def _text(chunk: Any) -> str:
+    return (chunk.choices[0].delta.content or "") if chunk.choices else ""
+
+
+def _delay() -> float:
+    """Return how long to wait after each piece, in seconds: the make-believe model has said them all at once."""
+    return getattr(settings, "CHAT_PIECE_DELAY", 0) if is_make_believe() else 0

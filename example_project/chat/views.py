@@ -2,7 +2,8 @@
 The chat: one page, and two ways to get an answer, both on a budget.
 
 ``stream`` is an asynchronous view whose answer comes in pieces. ``ChatPage.post`` is a plain one, for browsers without
-JavaScript. Both hold the most that the answer can cost before they ask the model, and charge what it did cost.
+JavaScript. Both hold the most that the answer can cost before they ask the model; the call itself books what it did
+cost.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from coreason_budget.http import RequestBudget
-    from coreason_budget.results import Receipt
 
     from .assistant import Message
 
@@ -70,19 +70,16 @@ async def stream(request: BudgetRequest, project: str) -> StreamingHttpResponse:
 
 async def _lines(request: BudgetRequest, project: str, messages: list[Message]) -> AsyncGenerator[str, None]:
     reply = Reply(messages)
-    receipt = None
     try:
         async with aclosing(reply.stream()) as pieces:
             async for text in pieces:
                 yield _line(text=text)
     except ModelError as error:
         yield _line(problem=str(error))
-    finally:  # also when the reader goes away: what was used has to be paid
-        if (used := reply.response) is not None:
-            receipt = await request.budget.acharge(used, final=True)
-            await sync_to_async(_remember)(request, project, reply, receipt)
-    if receipt:
-        yield _line(cost=f"{receipt.cost:f}")
+    finally:  # also when the reader goes away
+        await sync_to_async(_remember)(request, project, reply)
+    if reply.text:
+        yield _line(cost=f"{request.budget.cost:f}")
 
 
 class ChatPage(LoginRequiredMixin, TemplateView):
@@ -110,8 +107,7 @@ class ChatPage(LoginRequiredMixin, TemplateView):
         except ModelError as error:
             context = self.get_context_data(project=project, problem=error, question=request.POST["question"])
             return self.render_to_response(context, status=HTTPStatus.BAD_GATEWAY)
-        receipt = request.budget.charge(reply.response, final=True)
-        _remember(request, project, reply, receipt)
+        _remember(request, project, reply)
         return redirect("chat", project)
 
 
@@ -131,10 +127,10 @@ def _messages(request: HttpRequest, project: str) -> list[Message]:
     return conversation.messages(request.session, project, question)
 
 
-def _remember(request: HttpRequest, project: str, reply: Reply, receipt: Receipt) -> None:
+def _remember(request: BudgetRequest, project: str, reply: Reply) -> None:
     if reply.text:
         question = request.POST["question"].strip()
-        conversation.remember(request.session, project, question, reply.text, receipt.cost)
+        conversation.remember(request.session, project, question, reply.text, request.budget.cost)
 
 
 def _line(**event: str) -> str:

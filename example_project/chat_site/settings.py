@@ -91,7 +91,7 @@ MODELS = {
     "GEMINI_API_KEY": "gemini/gemini-2.5-flash",
 }
 CHAT_MODEL = os.environ.get("EXAMPLE_MODEL") or next((MODELS[key] for key in MODELS if os.environ.get(key)), None)
-CHAT_WORD_DELAY = float(os.environ.get("EXAMPLE_WORD_DELAY") or 0.04)
+CHAT_PIECE_DELAY = float(os.environ.get("EXAMPLE_PIECE_DELAY") or 0.02)
 
 LOGGING = {
     "version": 1,

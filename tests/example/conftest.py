@@ -25,7 +25,7 @@ def chat(settings: Settings, transactional_db: None) -> None:
         "example_project.chat_site.policy.content_security_policy",
         *settings.MIDDLEWARE,
     ]
-    settings.CHAT_MODEL, settings.CHAT_WORD_DELAY = None, 0
+    settings.CHAT_MODEL, settings.CHAT_PIECE_DELAY = None, 0
     settings.CACHES = {**settings.CACHES, "default": fake_backend().alias}
 
 

@@ -7,7 +7,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 
 from example_project.chat.conversation import Exchange, exchanges, messages, remember
-from example_project.chat.pretender import ANSWERS, words
+from example_project.chat.pretender import ANSWERS, answer
 
 pytestmark = pytest.mark.django_db
 
@@ -58,12 +58,12 @@ def test_a_model_gets_instructions_the_last_exchanges_and_the_question(session):
 
 
 def test_the_make_believe_model_answers_the_last_question_and_echoes_no_book():
-    said = words([{"role": "user", "content": f"tell\nme {'more ' * 50}"}])
-    assert "".join(said).startswith("I am a make-believe model, so I can say little about “tell me more more")
-    assert "m…”. But" in "".join(said)
+    said = answer([{"role": "user", "content": f"tell\nme {'more ' * 50}"}])
+    assert said.startswith("I am a make-believe model, so I can say little about “tell me more more")
+    assert "m…”. But" in said
 
 
 def test_the_make_believe_model_does_not_repeat_itself():
     question = {"role": "user", "content": "?"}
-    told = {"".join(words([question] * count)) for count in range(1, len(ANSWERS) + 1)}
+    told = {answer([question] * count) for count in range(1, len(ANSWERS) + 1)}
     assert len(told) == len(ANSWERS)

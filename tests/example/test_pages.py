@@ -9,7 +9,10 @@ from coreason_budget.models import ProjectLimit, UserLimit
 from example_project.chat import assistant
 from example_project.chat_site.policy import POLICY
 
+from ..litellms import WARNS
 from .books import accounts, booked
+
+pytestmark = WARNS
 
 SCRIPT = re.compile(r"<script\b([^>]*)>(.*?)</script>", re.DOTALL)
 INLINE = re.compile(r"<style\b|\sstyle\s*=|\son[a-z]+\s*=\s*[\"']|javascript:", re.IGNORECASE)

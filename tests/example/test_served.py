@@ -29,7 +29,7 @@ DELAY = "0.01"  # seconds between two words
 @contextmanager
 def demo(data: Path) -> Iterator[Site]:
     arguments = [str(EXAMPLE / "manage.py"), "demo", "--calls", "40", "--port", "{port}"]
-    with serving(arguments, data, environment(EXAMPLE_DATA_DIR=str(data), EXAMPLE_WORD_DELAY=DELAY)) as site:
+    with serving(arguments, data, environment(EXAMPLE_DATA_DIR=str(data), EXAMPLE_PIECE_DELAY=DELAY)) as site:
         try:
             httpx.get(site.url, timeout=60, trust_env=False)  # it answers once it serves
         except httpx.HTTPError as error:

@@ -3,23 +3,29 @@ from __future__ import annotations
 import asyncio
 import json
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
+from openai import OpenAIError
 
 from coreason_budget import service
 from coreason_budget.models import UserLimit
 from example_project.chat import assistant, pretender
-from example_project.chat.assistant import ModelError, Reply
 from example_project.chat_site.policy import POLICY
 
 from ..conftest import django_redis_alias
+from ..litellms import WARNS
 from ..servers import free_port
 from .books import accounts, booked
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from django.test import AsyncClient
+
+pytestmark = WARNS
 
 PIECES = 5
 
@@ -52,14 +58,15 @@ def page_of(browser) -> str:
 
 def test_an_answer_comes_in_pieces_and_ends_with_its_cost(script, browser, alice):
     *pieces, end = ask(script)
-    words = pretender.words([{"role": "user", "content": "Who pays?"}])
-    assert [piece["text"] for piece in pieces] == words
+    answer = pretender.answer([{"role": "user", "content": "Who pays?"}])
+    assert "".join(piece["text"] for piece in pieces) == answer
+    assert len(pieces) > PIECES
     (record,) = booked()
     assert end == {"cost": f"{record.cost:f}"}
     assert (record.user, record.project, record.model) == (str(alice.pk), "support", "gpt-4")
     assert record.cost == record.price
     assert accounts(alice) == dict.fromkeys(("user", "project", "global"), (record.cost, Decimal(0)))
-    assert "".join(words).strip() in page_of(browser)
+    assert answer in page_of(browser)
 
 
 def test_a_stream_is_no_page_and_is_never_kept(script):
@@ -109,7 +116,7 @@ def test_who_goes_away_before_the_first_word_pays_nothing(script, alice):
 
 
 def test_a_cancelled_answer_is_paid_too(script, alice, settings):
-    settings.CHAT_WORD_DELAY = 0.01
+    settings.CHAT_PIECE_DELAY = 0.01
 
     @async_to_sync
     async def cancel() -> None:
@@ -164,23 +171,36 @@ def test_a_budget_that_cannot_be_checked_is_a_503_and_the_page_still_comes(scrip
     assert 'data-budget-state="unknown"' in page_of(browser)
 
 
-def failing(words: int):
-    """A model that says some words and fails."""
+def failing(pieces: int) -> Any:
+    """A model that says some pieces and fails."""
 
-    async def pretend(reply: Reply) -> Any:
-        reply._begun = words > 0
-        for number in range(words):
-            yield f"word {number} "
-        raise ModelError("It failed.")
+    class Failing:
+        async def __aenter__(self) -> AsyncIterator[Any]:
+            return self.chunks()
 
-    return pretend
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+        async def chunks(self) -> AsyncIterator[Any]:
+            for number in range(pieces):
+                yield SimpleNamespace(choices=[SimpleNamespace(delta=SimpleNamespace(content=f"word {number} "))])
+            raise OpenAIError("It failed.")
+
+    async def ask(**_: Any) -> Failing:
+        return Failing()
+
+    return ask
 
 
-@pytest.mark.parametrize("words", [0, 3])
-def test_a_model_that_fails_says_so_and_only_its_words_are_charged(script, alice, monkeypatch, words):
-    monkeypatch.setattr(Reply, "_pretend", failing(words))
-    *pieces, last = [event for event in ask(script) if "cost" not in event]
-    assert (len(pieces), last) == (words, {"problem": "It failed."})
-    spent, held = accounts(alice)["user"]
-    assert (spent > 0) == (words > 0)
-    assert held == 0
+@pytest.mark.parametrize(
+    ("pieces", "problem"),
+    [
+        (0, "The model did not answer. Nothing was charged. Please try again."),
+        (3, "The model stopped in the middle of its answer. Only what it wrote is charged."),
+    ],
+)
+def test_a_model_that_fails_says_so(script, alice, monkeypatch, pieces, problem):
+    monkeypatch.setattr(assistant, "acompletion", failing(pieces))
+    *said, last = [event for event in ask(script) if "cost" not in event]
+    assert (len(said), last) == (pieces, {"problem": problem})
+    assert accounts(alice)["user"] == (Decimal(0), Decimal(0))

@@ -7,8 +7,6 @@ from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from coreason_budget import PricingEngine, service
 from coreason_budget.models import SpendRecord
 
@@ -18,15 +16,6 @@ if TYPE_CHECKING:
     from tests.conftest import Driver
     from tests.http.site import Ledger
     from tests.upstream import Upstream
-
-#: litellm makes pydantic warn when its classes are first used, and by how it looks at them.
-WARNS = [
-    pytest.mark.filterwarnings("ignore:Items? .* on TypedDict class:UserWarning"),
-    pytest.mark.filterwarnings("ignore:Accessing the 'model_.*fields' attribute:DeprecationWarning"),
-    # Its worker for logs and its clients belong to an event loop and are not ended with it.
-    pytest.mark.filterwarnings("ignore:coroutine 'LoggingWorker:RuntimeWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-]
 
 ASKED = [{"role": "user", "content": "What is six times seven?"}]
 ANSWERED = "Six times seven is forty-two."

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import warnings
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,25 +18,6 @@ if TYPE_CHECKING:
     from tests.upstream import Upstream
 
 __all__ = ["ann", "clock", "ledger", "native_site", "runner", "store", "warnings_of_the_app"]
-
-
-@pytest.fixture(autouse=True)
-def litellms_loop() -> Iterator[None]:
-    """litellm makes an event loop for threads that have none, and leaves it open; let it find one that is closed."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def swept() -> Iterator[None]:
-    """Collect what litellm leaves open while its tests run, or tests of others find it."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture

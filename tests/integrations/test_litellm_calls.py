@@ -16,9 +16,10 @@ from coreason_budget import (
     budgeted_run,
     service,
 )
+from tests.litellms import WARNS
 from tests.upstream import Answer, Break, Tokens, ToolCall
 
-from .bench import ANSWERED, ASKED, USER, WARNS
+from .bench import ANSWERED, ASKED, USER
 
 if TYPE_CHECKING:
     from .bench import Bench

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from coreason_budget import BudgetExceededError, UnknownModelError
+from tests.litellms import WARNS
 from tests.upstream import Answer, Break, Gate, Tokens
 
-from .bench import ANSWERED, WARNS
+from .bench import ANSWERED
 
 if TYPE_CHECKING:
     from .bench import Bench

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from coreason_budget import BudgetExceededError, budgeted_run
+from tests.litellms import WARNS
 from tests.upstream import Answer, Tokens
 
-from .bench import USER, WARNS, text
+from .bench import USER, text
 
 if TYPE_CHECKING:
     from .bench import Bench

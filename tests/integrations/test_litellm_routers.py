@@ -9,9 +9,10 @@ import pytest
 
 from coreason_budget import BudgetExceededError, UnknownModelError
 from coreason_budget.pricing.litellm_prices import load_litellm
+from tests.litellms import WARNS
 from tests.upstream import Answer, Break, Gate, Tokens
 
-from .bench import ANSWERED, ASKED, WARNS, text
+from .bench import ANSWERED, ASKED, text
 
 if TYPE_CHECKING:
     from .bench import Bench

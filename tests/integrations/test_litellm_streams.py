@@ -11,9 +11,10 @@ import pytest
 
 from coreason_budget import StreamConsumedError
 from coreason_budget.pricing.litellm_prices import load_litellm
+from tests.litellms import WARNS
 from tests.upstream import Answer, Break, Gate, Tokens
 
-from .bench import ANSWERED, WARNS, text
+from .bench import ANSWERED, text
 
 if TYPE_CHECKING:
     from .bench import Bench

@@ -14,9 +14,10 @@ from coreason_budget import service
 from coreason_budget.integrations import litellm
 from coreason_budget.models import SpendRecord
 from tests.http.steps import do
+from tests.litellms import WARNS
 from tests.upstream import Answer, Gate, Tokens
 
-from .bench import ANSWERED, ASKED, WARNS
+from .bench import ANSWERED, ASKED
 
 if TYPE_CHECKING:
     from collections.abc import Generator
