@@ -8,12 +8,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from coreason_budget import service
 from coreason_budget.models import SpendRecord
 
+from .conftest import fake_backend
+from .litellms import WARNS
 from .serving import environment, serving
 
 if TYPE_CHECKING:
@@ -22,12 +26,12 @@ if TYPE_CHECKING:
     import httpx
 
     from .servers import RealServer
+    from .upstream import Upstream
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 QUICK_START = README.split("\n## ")[1]
 
-# pydantic warns of litellm's own types when they are first used.
-pytestmark = pytest.mark.filterwarnings("ignore:Items? .* on TypedDict class:UserWarning")
+pytestmark = WARNS
 
 
 def blocks(language: str, text: str = README) -> list[str]:
@@ -66,6 +70,18 @@ def test_the_limit_of_the_readme_is_a_row(settings: Any) -> None:
     names: dict[str, Any] = {}
     exec(block_with("ProjectLimit.objects.create"), names)
     assert [str(limit) for limit in names["ProjectLimit"].objects.all()] == ["project search: 200 USD / month"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_calls_of_litellm_are_booked(monkeypatch: Any, settings: Any, upstream: Upstream, capsys: Any) -> None:
+    settings.CACHES = {**settings.CACHES, "default": fake_backend().alias}
+    monkeypatch.setenv("OPENAI_API_KEY", "-")
+    monkeypatch.setenv("OPENAI_BASE_URL", upstream.openai_url)
+    messages = [{"role": "user", "content": "What is six times seven?"}]
+    exec(block_with("integrations.litellm"), {"messages": messages, "user": SimpleNamespace(pk="ann")})
+    assert capsys.readouterr().out == "Six times seven is forty-two."
+    assert service.flush(10)
+    assert [record.output_tokens for record in SpendRecord.objects.filter(user_id="ann")] == [7, 7]
 
 
 # A new project, into which the first section's blocks are pasted.
