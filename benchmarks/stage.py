@@ -30,6 +30,7 @@ __all__ = ["DATABASES", "PARTS", "Options", "perform"]
 PARTS: Final = (
     "calls",
     "requests",
+    "wrappers",
     "holds",
     "accounts",
     "periods",
