@@ -39,6 +39,7 @@ PARTS: Final = (
     "drains",
     "rebuilds",
     "replay",
+    "predictions",
     "peers",
 )
 DATABASES: Final = ("SQLite", "PostgreSQL")
