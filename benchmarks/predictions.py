@@ -12,6 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from itertools import count
 from math import ceil
+from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
@@ -24,12 +25,14 @@ from coreason_budget.metering.learned import Learner, LearnKey
 
 from .measure import Contestant, compare
 from .tables import Row, spread
-from .traffics import TRACE, made_up, trace
+from .traffics import made_up, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from coreason_budget import BudgetManager
+    from coreason_budget.ledger.observations import Observation
+    from coreason_budget.ledger.steps import Operation
     from example_project.chat.traffic import Tokens
 
     from .stage import Options
@@ -57,11 +60,12 @@ def measure(options: Options) -> Iterator[Row]:
     """Return a row for each traffic, and what predicting costs."""
     manager = service.manager()
     manager.status("ann", "search")
-    real = trace()
-    if real:
+    trace, real = Path(options.trace), None
+    if trace.is_file():
+        real = recorded(trace, options.size)
         yield from _real(manager, real)
     else:
-        yield Row("predictions", "trace of a real service", None, "", note=f"not there: {TRACE.name}")
+        yield Row("predictions", "no trace to replay", None, "-", note=f"{trace.name} is not there; see --trace")
     for name, calls in made_up(100 * options.calls):
         yield _row(name, calls, _learned(manager, name, calls))
     yield from _costs(manager, real or next(iter(made_up(5_000)))[1], options)
@@ -115,19 +119,19 @@ def _learned(manager: BudgetManager, view: str, calls: Sequence[Tokens], process
     return lengths
 
 
-def _charger(manager: BudgetManager) -> Callable[[Any], None]:
+def _charger(manager: BudgetManager) -> Callable[[Observation | None], Any]:
     """Return what makes the charge that carries an observation; its record is not written."""
     ledger = manager.ledger
     context: Any = SimpleNamespace(
         connections=ledger.connections, database=SimpleNamespace(write=lambda _: None), sleep=ledger.sleep
     )
+    return lambda observed: run(_charge(manager, observed), context)
+
+
+def _charge(manager: BudgetManager, observed: Observation | None) -> Operation[Any]:
+    cost = Charge(uuid4().hex, 100_000, "ann", "search", "gpt-4o")
     deposit = manager.guard.accounts("ann", "search")
-
-    def charge(observed: Any) -> None:
-        cost = Charge(uuid4().hex, 100_000, "ann", "search", "gpt-4o")
-        run(ledger.charge(cost, deposit, nonce=uuid4().hex, observed=observed), context)
-
-    return charge
+    return manager.ledger.charge(cost, deposit, nonce=uuid4().hex, observed=observed)
 
 
 def _running_percentile(calls: Sequence[Tokens]) -> list[int]:
@@ -175,12 +179,18 @@ def _cheapest(answers: Sequence[int], price: float) -> int:
 
 def _costs(manager: BudgetManager, calls: Sequence[Tokens], options: Options) -> Iterator[Row]:
     key, learner, turns = LearnKey("gpt-4o", "costs"), Learner(manager.config), count()
-    charge, told = _charger(manager), []
+    told: list[Sequence[str]] = []
+
+    def learn(fields: Sequence[str]) -> None:
+        told.append(fields)
+        learner.learn(key, fields)
+
+    charge = _charger(manager)
     for call in calls[:5_000]:
         expected = learner.output_tokens(key, call.prompt)
         observed = learner.observation(key, call.prompt, call.answer, expected=expected)
         assert observed is not None  # noqa: S101 - it learns
-        charge(replace(observed, learn=lambda fields, learn=observed.learn: (told.append(fields), learn(fields))))
+        charge(replace(observed, learn=learn))
 
     def turn() -> Tokens:
         return calls[next(turns) % 5_000 % len(calls)]
@@ -207,14 +217,21 @@ def _costs(manager: BudgetManager, calls: Sequence[Tokens], options: Options) ->
 def _server_time(
     manager: BudgetManager, learner: Learner, key: LearnKey, calls: Sequence[Tokens], options: Options
 ) -> tuple[list[float], list[float]]:
-    """Return the µs of a charge by the server's own count, without and with an observation, in many short turns."""
-    client, charge = manager.ledger.connections.client(), _charger(manager)
+    """
+    Return the µs of a charge by the server's own count, without and with an observation, round by round.
+
+    The commands of a turn are sent at once: a server that is waited for after each spends its time waking up.
+    """
+    client = manager.ledger.connections.client()
     found: tuple[list[float], list[float]] = ([], [])
-    for _ in range(10 * options.rounds):
+    for _ in range(4 * options.rounds):
         for is_learning, micros in enumerate(found):
+            pipeline = client.pipeline(transaction=False)
+            for call in calls[: options.calls]:
+                observed = learner.observation(key, call.prompt, call.answer, expected=100) if is_learning else None
+                pipeline.execute_command(*next(_charge(manager, observed)).args)
             client.config_resetstat()
-            for call in calls[: max(1, options.calls // 10)]:
-                charge(learner.observation(key, call.prompt, call.answer, expected=100) if is_learning else None)
+            pipeline.execute()
             micros.append(client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
     return found
 

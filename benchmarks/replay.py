@@ -18,6 +18,7 @@ from time import perf_counter, perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
 from .tables import Row
+from .traffics import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +36,6 @@ PROJECTS: Final = 10
 PRICE_IN: Final = 2_500
 PRICE_OUT: Final = 10_000
 MICROS: Final = 1_000
-QUICK: Final = 1_000
 
 
 def measure(options: Options) -> Iterator[Row]:
@@ -50,7 +50,7 @@ def measure(options: Options) -> Iterator[Row]:
     from coreason_budget.models import SpendRecord
     from coreason_budget.money import to_nanos
 
-    sizes = _sizes(trace, options.size)
+    sizes = recorded(trace, options.size)
     service.manager().status("user-0", "project-0")
     start = perf_counter()
     command = [sys.executable, "-m", "benchmarks.replay", str(trace), options.size]
@@ -110,19 +110,10 @@ def replay(sizes: Sequence[Tokens], number: int) -> None:
     service.reset()
 
 
-def _sizes(trace: Path, size: str) -> list[Tokens]:
-    sys.path.insert(0, str(Path(__file__).parent.parent))
-    from example_project.chat.traffic import read_trace
-
-    with trace.open(encoding="utf-8") as lines:
-        count = sum(1 for _ in lines) - 1
-    return read_trace(trace, count if size == "full" else min(count, QUICK))
-
-
 def _price(tokens: Tokens) -> int:
     return tokens.prompt * PRICE_IN + tokens.answer * PRICE_OUT
 
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.settings")
-    replay(_sizes(Path(sys.argv[1]), sys.argv[2]), int(sys.argv[3]))
+    replay(recorded(Path(sys.argv[1]), sys.argv[2]), int(sys.argv[3]))

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from example_project.chat.traffic import Tokens, read_trace
 
-__all__ = ["TRACE", "made_up", "trace"]
+if TYPE_CHECKING:
+    from pathlib import Path
 
-#: Where the trace is looked for, from the folder above the repository's own; see the README for what it is.
-TRACE: Final = Path(
-    os.environ.get("COREASON_BENCHMARK_TRACE")
-    or Path(__file__).parents[2] / "shared" / "traces" / "AzureLLMInferenceTrace_conv.csv"
-)
+__all__ = ["made_up", "recorded"]
+
+QUICK: Final = 1_000
 
 #: How long the answer to a prompt is; told the prompt's length, and how much of the traffic has passed (0 to 1).
 Answers = Callable[[Random, int, float], float]
@@ -72,10 +69,8 @@ def _traffic(shape: tuple[Answers, float, float], calls: int, seed: int) -> list
     return found
 
 
-def trace() -> list[Tokens]:
-    """Return all calls of the trace, in order; none where there is no trace."""
-    if not TRACE.exists():
-        return []
-    with TRACE.open(encoding="utf-8-sig") as file:
-        calls = sum(1 for _ in file) - 1
-    return read_trace(TRACE, calls)
+def recorded(trace: Path, size: str) -> list[Tokens]:
+    """Return the calls of a trace, in order; the first of them if the size is quick."""
+    with trace.open(encoding="utf-8-sig") as lines:
+        calls = sum(1 for _ in lines) - 1
+    return read_trace(trace, calls if size == "full" else min(calls, QUICK))
