@@ -229,7 +229,8 @@ def _server_time(
             pipeline = client.pipeline(transaction=False)
             for call in calls[: options.calls]:
                 observed = learner.observation(key, call.prompt, call.answer, expected=100) if is_learning else None
-                pipeline.execute_command(*next(_charge(manager, observed)).args)
+                command: Any = next(_charge(manager, observed))
+                pipeline.execute_command(*command.args)
             client.config_resetstat()
             pipeline.execute()
             micros.append(client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
