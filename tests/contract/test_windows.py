@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -204,6 +205,26 @@ def test_what_was_spent_by_a_clock_that_was_days_ahead_counts_when_its_day_comes
         "2030-05-04": ["3", "6", "5"],
         "2030-05-05": ["1", "7", "6"],
     }
+
+
+def test_an_account_that_was_led_days_ahead_is_exact_when_it_is_known_again(
+    driver: Driver, make: Make, clock: Clock
+) -> None:
+    budget = make(**ALL)
+    clock.set("2030-05-04T12:00:00+00:00")
+    driver(budget, "charge", "ann", 1)
+    made = driver(budget, "reserve", "ann", amount=4, ttl=86_400)._made()
+    assert budget.flush(10)
+    clock.set("2030-05-01T12:00:00+00:00")  # as it was all the time
+    late = replace(made.bearer(), charge_id="late", cost=2_000_000_000, hold_id=made.id)
+    charged = budget.ledger.run(budget.ledger.charge(late, made.deposit, nonce="of this call", final=True))
+    assert charged.first is True
+    assert budget.flush(10)
+
+    clock.set("2030-05-03T12:00:00+00:00")
+
+    assert by_period(driver, budget) == ["1", "3", "3"]
+    assert held(driver, budget, "ann") == "0"
 
 
 def test_an_account_that_slept_for_months_begins_anew(driver: Driver, make: Make, clock: Clock) -> None:

@@ -17,7 +17,8 @@ FIRST: Final = 1_000_000
 class Fault:
     """In a file of ``coreason_budget/ledger`` one text, which is there once, is replaced by another.
 
-    It is looked for in cases from the seed ``first`` on, in ``every`` so manieth.
+    It is looked for in cases from the seed ``first`` on, in ``every`` so manieth; first of all by ``tests``, if there
+    are some: the simulation sees it seldom or never.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Fault:
     instead: str
     first: int = FIRST
     every: int = 1
+    tests: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.name
@@ -54,7 +56,8 @@ FAULTS: Final = (
     Fault("no run id on holds", CHARGE, "if state == 'open' and hold[3] ~= run then state = nil end", ""),
     Fault("no doubt", PRELUDE, "    redis.call('HSET', key, 'doubt', '1')\n", ""),
     Fault("a doubt that a rebuild under way overlooks", PRELUDE, "return int(redis.call('HINCRBY', key, 'n', 1))",
-          "return redis.call('HGET', key, 'n')"),
+          "return redis.call('HGET', key, 'n')",
+          tests=("tests/contract/test_rebuild.py",)),
     Fault("no floor", BEGIN, "if ARGV[4] ~= '' then", "if false then"),
     Fault("an account that is begun again keeps what it spent", BEGIN, "  redis.call('DEL', key)\n", ""),
     Fault("a rebuild of another incarnation", END, " or a.inc ~= ARGV[4]", ""),
@@ -88,9 +91,12 @@ FAULTS: Final = (
           "if a.lv == ARGV[6] then set_limits", "if true then set_limits", *LIMITS),
     Fault("an expired hold that is still held", "lua/sweep.lua",
           "unhold(accounts, split(hold[4]), left)\nbook", "book"),
-    Fault("a hold swept early", "lua/sweep.lua", "> now then return {'due'", "> now + 60000 then return {'due'"),
-    Fault("an extended hold in the old generation", "lua/extend.lua", "renew(accounts, generations, hold[2])\n", ""),
-    Fault("an entry of another charge removed", "lua/ack.lua", "fields[j + 1] == charge then", "true then"),
+    Fault("a hold swept early", "lua/sweep.lua", "> now then return {'due'", "> now + 60000 then return {'due'",
+          tests=("tests/contract/test_release_and_expiry.py",)),
+    Fault("an extended hold in the old generation", "lua/extend.lua", "renew(accounts, generations, hold[2])\n", "",
+          tests=("tests/contract/test_release_and_expiry.py",)),
+    Fault("an entry of another charge removed", "lua/ack.lua", "fields[j + 1] == charge then", "true then",
+          tests=("tests/contract/test_journal.py",)),
     Fault("an entry removed before it is written", "journal.py", "        try:\n            hows = store(bookings)\n",
           '        self._ledger.run(self._ack([(one, "same") for one in bookings if one.journal_id]))\n'
           "        try:\n            hows = store(bookings)\n"),
@@ -111,7 +117,8 @@ FAULTS: Final = (
           '"same" if before[charge_id] == number else "other"', '"same"'),
     Fault("a watermark that is off by one", "records.py",
           "Q(journal_id__lte=journal_number(point))", "Q(journal_id__lte=journal_number(point) + 1)"),
-    Fault("a watermark that leaves out the charge at it", "records.py", "Q(journal_id__lte=", "Q(journal_id__lt="),
+    Fault("a watermark that leaves out the charge at it", "records.py", "Q(journal_id__lte=", "Q(journal_id__lt=",
+          tests=("tests/contract/test_thresholds.py",)),
     Fault("a journal that is read beyond the watermark", "rebuild.py",
           "bookings_of(subject, snapshot.point, MERGED_AT_MOST)", 'bookings_of(subject, "+", MERGED_AT_MOST)'),
     Fault("rows summed before the journal is read", "rebuild.py",
@@ -123,26 +130,34 @@ FAULTS: Final = (
           "            window = window_named(period, snapshot.windows[period], ledger.config.time_zone)\n"
           "            summed.spent[period] += booking.charge.cost * _falls_into(booking.at, window)\n"),
     Fault("a window that forgets what was spent in it before", PRELUDE,
-          "if a.later and enters(a, windows, t) then a.open = false end", ""),
-    Fault("a window that is not summed when it is entered", PRELUDE, "if moved and a.later then", "if false then"),
-    Fault("a sum that does not look ahead", "rebuild.py", '"1" if summed.goes_on else ""', '""'),
-    Fault("an account that is ahead and counts nothing", PRELUDE, "elseif a.ahead then", "elseif false then"),
+          "if a.later and enters(a, windows, t) then a.open = false end", "",
+          tests=("tests/contract/test_windows.py",)),
+    Fault("a window that is not summed when it is entered", PRELUDE, "if moved and a.later then", "if false then",
+          tests=("tests/contract/test_windows.py",)),
+    Fault("a sum that does not look ahead", "rebuild.py", '"1" if summed.goes_on else ""', '""',
+          tests=("tests/contract/test_windows.py",)),
+    Fault("an account that is ahead and counts nothing", PRELUDE, "elseif a.ahead then", "elseif false then",
+          tests=("tests/contract/test_windows.py",)),
     Fault("an account that is ahead and gives nothing back", PRELUDE,
-          "if (a.mine or a.ahead) and a.g", "if a.mine and a.g"),
+          "if (a.mine or a.ahead) and a.g", "if a.mine and a.g",
+          tests=("tests/contract/test_windows.py",)),
     Fault("a retry without its id", "redis.py", "                lost = True\n",
           "                lost = True\n"
           '                command = Call(script(name), [f"{keys[0]}x", *keys[1:]], args).command()\n'),
     Fault("no retry", "redis.py", "                if lost:\n                    raise\n", "                raise\n"),
     Fault("a hold that nobody gives back whose reply was lost", "holds.py",
-          "if request.ttl and ledger.lost != lost_before", "if False and ledger.lost != lost_before"),
+          "if request.ttl and ledger.lost != lost_before", "if False and ledger.lost != lost_before",
+          tests=("tests/faults/test_lost_replies.py",)),
     Fault("a hold of somebody who was cancelled", "holds.py",
-          "        ledger.lost += 1  # cancelled, or killed, at any step\n", ""),
+          "        ledger.lost += 1  # cancelled, or killed, at any step\n", "",
+          tests=("tests/faults/test_loops.py",)),
     Fault("records in the caller's transaction", "database.py",
           '        if self._work == "thread" and isolated is None:\n            return None\n',
           '        if self._work == "thread" and isolated is None:\n'
           "            return own if own.in_atomic_block else None\n", *TRANSACTIONS),
     Fault("records that wait for a commit alone", "database.py",
-          "            self._writes.submit_later(write, HELD_BACK_SECONDS)\n", "            pass\n", *TRANSACTIONS),
+          "            self._writes.submit_later(write, HELD_BACK_SECONDS)\n", "            pass\n", *TRANSACTIONS,
+          tests=("tests/database/test_transactions.py",)),
     Fault("sums of the caller's connection", "database.py",
           "        if connection is None:\n            return self._wait(self._submit(work))\n",
           "        if connection is None and not self._connection().in_atomic_block:\n"
@@ -156,7 +171,8 @@ FAULTS: Final = (
           "if tonumber(amount) == 0 then fits = sum + held < tonumber(cap) end", ""),
     Fault("a top-up that is done once more", RESERVE, "if topped[1] then return", "if false then return"),
     Fault("a top-up that forgets what a lost account held", RESERVE,
-          "if is_forgotten(a, generations[i]) then held = held + left end", ""),
+          "if is_forgotten(a, generations[i]) then held = held + left end", "",
+          tests=("tests/contract/test_top_up.py",)),
     Fault("a part that is a nano-dollar too large", RESERVE,
           "amount, worst = int(room), nil", "amount, worst = int(room + 1), nil"),
     Fault("a part of the last account's room", RESERVE, "room = math.min(room, cap - sum - a.held)",

@@ -1,5 +1,5 @@
 """
-Puts a fault into a copy of the package and has the suite look for it: the simulation first, then tests.
+Puts a fault into a copy of the package and has the suite look for it: the simulation, then tests.
 
 What is run on the copy is the suite as it is; only ``coreason_budget`` is another.
 """
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from .faults import FIRST, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["CASES", "Catch", "StaleFaultError", "Verdict", "faulty_text", "hunt"]
 
@@ -75,9 +75,10 @@ def hunt(fault: Fault | None, cases: int = CASES) -> Catch:
     """Run the suite on a copy of the package with a fault, or with none. Raise StaleFaultError."""
     started = monotonic()
     with copied(fault) as home:
-        catch = _simulated(home, fault, cases)
+        tests = fault.tests if fault is not None else ()
+        catch = _tested(home, tests) if tests else _simulated(home, fault, cases)
         if catch.verdict is Verdict.MISSED and cases == CASES:
-            catch = _tested(home)
+            catch = _simulated(home, fault, cases) if tests else _tested(home, TESTS)
     return Catch(catch.verdict, catch.by, monotonic() - started)
 
 
@@ -118,8 +119,8 @@ def _simulated(home: Path, fault: Fault | None, cases: int) -> Catch:
     return Catch(Verdict.CAUGHT, f"{promise} (seed {seed[1]}, {seed[2]})")
 
 
-def _tested(home: Path) -> Catch:
-    code, told = _run(home, "pytest", "-x", "-q", "-n", "0", *QUIETLY, "-k", ONCE, *TESTS)
+def _tested(home: Path, tests: Sequence[str]) -> Catch:
+    code, told = _run(home, "pytest", "-x", "-q", "-n", "0", *QUIETLY, "-k", ONCE, *tests)
     if code == 0:
         return Catch(Verdict.MISSED, "")
     failed = FAILED.search(told)
