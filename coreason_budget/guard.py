@@ -127,13 +127,18 @@ class BudgetGuard:
         if charged.error is not None:
             self._housekeeper.hurry()
             yield from self._reporter.unavailable(charged.error, "charge")
-        views = yield from self._views_after(charge, deposit, charged)
+        views: tuple[AccountView, ...] = ()
+        if charged.answer is not None and charged.answer.is_uneventful:  # nothing to tell; read only if it is wanted
+            show = partial(self._shown, deposit.subjects, charged.answer)
+        else:
+            views = yield from self._views_after(charge, deposit, charged)
+            show = partial(self._reporter.statuses, deposit.subjects, views)
         receipt = Receipt(
             charge_id=charge.charge_id,
             cost=to_usd(charge.cost),
             first=charged.first,
             counted=charged.answer is not None,
-            show=partial(self._reporter.statuses, deposit.subjects, views),
+            show=show,
         )
         if charged.first:
             yield from self._reporter.charged(charge, receipt, deposit.subjects, views)
@@ -279,6 +284,9 @@ class BudgetGuard:
             return replace(period, crossed=crossed)
 
         return replace(opened, periods=tuple(told(period) for period in opened.periods))
+
+    def _shown(self, subjects: tuple[Subject, ...], answer: Answer) -> tuple[AccountStatus, ...]:
+        return self._reporter.statuses(subjects, answer.accounts)
 
     def _standing(self, subjects: tuple[Subject, ...], released: Released) -> tuple[AccountStatus, ...]:
         views = released.accounts()

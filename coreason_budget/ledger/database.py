@@ -103,10 +103,11 @@ class Database:
         """
         if self._is_own_thread():
             return _translated(work)
-        connection = self._inline_connection()
+        own = self._connection()
+        connection = self._inline_connection(own)
         if connection is None:
             return self._wait(self._submit(work))
-        if connection is self._connection() and not loop_is_running():
+        if connection is own and not loop_is_running():
             return _translated(work)
         return self._wait(self._submit(_lending(connection, work)))
 
@@ -128,13 +129,15 @@ class Database:
         """
         if self._is_own_thread():
             self._reported(work, again=work)
-        elif self._inline_connection() is not None:
+            return
+        connection = self._connection()
+        if self._inline_connection(connection) is not None:
             self._reported(lambda: self.call(work))
-        elif self._is_in_transaction_of_sqlite():
+        elif connection.vendor == "sqlite" and connection.in_atomic_block:
             self._hold_back(work)
         else:
             future = self._post(lambda: self._reported(work, again=work))
-            if future is not None and self._should_wait():
+            if future is not None and self._should_wait(connection):
                 with suppress(FutureTimeoutError, BudgetUnavailableError):  # it stays queued, or is done with the next
                     future.result(self._timeout)
 
@@ -167,7 +170,7 @@ class Database:
 
     def is_inline(self) -> bool:
         """Tell whether work of this thread is done on a connection that the caller uses too."""
-        return not self._is_own_thread() and self._inline_connection() is not None
+        return not self._is_own_thread() and self._inline_connection(self._connection()) is not None
 
     # where the work is done ------------------------------------------------------------------------------------------
 
@@ -177,9 +180,8 @@ class Database:
     def _is_own_thread(self) -> bool:
         return self._queries.is_own_thread() or self._writes.is_own_thread()
 
-    def _inline_connection(self) -> BaseDatabaseWrapper | None:
+    def _inline_connection(self, own: BaseDatabaseWrapper) -> BaseDatabaseWrapper | None:
         """Return the connection that this thread's work has to be done on, None if it is the ledger's own."""
-        own = self._connection()
         if self._work == "inline":
             return own
         isolated = isolation.current()
@@ -197,18 +199,12 @@ class Database:
             return self._work == "inline"
         return isolation.under_test() or _is_in_memory(self._connection())
 
-    def _should_wait(self) -> bool:
+    def _should_wait(self, connection: BaseDatabaseWrapper) -> bool:
         """Tell whether a write is waited for: in a shell, script or task, not in a request, loop or transaction."""
-        connection = self._connection()
         manual = connection.connection is not None and not connection.autocommit
         if _deferred.get() or connection.in_atomic_block or manual:
             return False
         return isolation.under_test() or not (in_request.get() or loop_is_running())
-
-    def _is_in_transaction_of_sqlite(self) -> bool:
-        """Tell whether the caller's transaction would fail if a thread of ours wrote beside it."""
-        connection = self._connection()
-        return connection.vendor == "sqlite" and connection.in_atomic_block
 
     def _hold_back(self, work: Callable[[], Any]) -> None:
         """Have work done once the caller's transaction is committed, or after a while if it never is."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from django.db import DataError, IntegrityError, router, transaction
+from django.db import DEFAULT_DB_ALIAS, DataError, IntegrityError, connections, router, transaction
 from django.db.models import Max, Q, Sum
 
 from ..log import logger
@@ -49,7 +51,7 @@ class PoisonError(Exception):
 
 
 def _alias() -> str:
-    return router.db_for_write(SpendRecord)
+    return router.db_for_write(SpendRecord) or DEFAULT_DB_ALIAS
 
 
 def _records() -> QuerySet[SpendRecord]:
@@ -63,9 +65,11 @@ def store(bookings: Sequence[Booking]) -> list[How]:
     Raise PoisonError if there is a single one and the database refuses its values; django.db.Error otherwise.
     """
     try:
-        rows = [_row(booking) for booking in bookings]
-        with transaction.atomic(using=_alias()):
-            _records().bulk_create(rows)
+        if len(bookings) == 1:
+            _insert(_row(bookings[0]))
+        else:
+            with transaction.atomic(using=_alias()):
+                _records().bulk_create([_row(booking) for booking in bookings])
     except IntegrityError:
         return _store_carefully(bookings)
     except VALUE_ERRORS as error:
@@ -73,6 +77,24 @@ def store(bookings: Sequence[Booking]) -> list[How]:
             raise PoisonError(f"{type(error).__name__}: {error}") from error
         raise
     return ["new"] * len(bookings)
+
+
+def _insert(row: SpendRecord) -> None:
+    """Insert a row: one statement, which costs less than half of what bulk_create() spends on a single row."""
+    alias = _alias()
+    connection = connections[alias]
+    fields = [field for field in row._meta.concrete_fields if not field.primary_key]
+    values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
+    undone = transaction.atomic(using=alias) if connection.in_atomic_block else nullcontext()
+    with undone, connection.cursor() as cursor:
+        cursor.execute(_insertion(alias), values)
+
+
+@cache
+def _insertion(alias: str) -> str:
+    quote, meta = connections[alias].ops.quote_name, SpendRecord._meta
+    columns = [quote(str(field.column)) for field in meta.concrete_fields if not field.primary_key]
+    return f"INSERT INTO {quote(meta.db_table)} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"  # noqa: S608
 
 
 def _store_carefully(bookings: Sequence[Booking]) -> list[How]:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from ..conf import BudgetConfig
     from ..periods import Period
-    from ..scopes import Subject
+    from ..scopes import Scope, Subject
     from .observations import Observation
 
 __all__ = ["LimitSource", "RedisLedger"]
@@ -82,6 +82,7 @@ class RedisLedger:
         self.sleep = sleep
         self._clock = clock
         self._skew = 0
+        self._defaults: dict[tuple[Scope, bool], str] = {}
         self.lost = 0  # replies lost so far: a script may have run, or may still run, unseen
 
     # drivers ---------------------------------------------------------------------------------------------------------
@@ -145,7 +146,14 @@ class RedisLedger:
 
     def deposit(self, subjects: tuple[Subject, ...]) -> Deposit:
         """Return the accounts of a call with their default limits."""
-        return Deposit(subjects, "|".join(defaults_text(self.limits.defaults(subject)) for subject in subjects))
+        return Deposit(subjects, "|".join(map(self._defaults_text, subjects)))
+
+    def _defaults_text(self, subject: Subject) -> str:
+        kind = (subject.scope, bool(subject.id))  # an anonymous visitor has limits of his own
+        text = self._defaults.get(kind)
+        if text is None:
+            text = self._defaults[kind] = defaults_text(self.limits.defaults(subject))
+        return text
 
     def reserve(
         self, hold_id: str, deposit: Deposit, amount: int, ttl: int, charge: Charge, *, least: int | None = None

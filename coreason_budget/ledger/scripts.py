@@ -39,6 +39,7 @@ __all__ = [
     "script",
 ]
 
+_JSON: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 PERIOD_OF_CODE: Final = {period.code: period for period in PERIODS}
 UNLIMITED: Final = "u"
 
@@ -247,7 +248,7 @@ class Charge:
             values["o"] = self.output_tokens
         if self.metadata:
             values["x"] = dict(self.metadata)
-        return json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+        return _JSON.encode(values)
 
     @classmethod
     def from_payload(cls, payload: str, *, charge_id: str, cost: int, kind: str, hold_id: str) -> Charge:
@@ -285,13 +286,26 @@ class Answer:
     left: int
     refund_journal_id: str
     refunded: int
-    accounts: tuple[AccountView, ...]
+    shown: tuple[str, ...]
+
+    @property
+    def accounts(self) -> tuple[AccountView, ...]:
+        """The accounts as the script showed them."""
+        return parse_accounts(self.shown)
+
+    @property
+    def is_uneventful(self) -> bool:
+        """Whether all accounts were open and summed, and passed no threshold: what a text shows without being read."""
+        return all(
+            text.startswith("1 ") and ":0 " not in f"{text} " and text.count("::") == text.count(" ") - 3
+            for text in self.shown
+        )
 
 
 def parse_answer(text: str) -> Answer:
     """Read the answer of ``charge.lua``."""
     journal_id, at, left, refund_journal_id, refunded, *accounts = text.split("|")
-    return Answer(journal_id, int(at), int(left), refund_journal_id, int(refunded), parse_accounts(accounts))
+    return Answer(journal_id, int(at), int(left), refund_journal_id, int(refunded), tuple(accounts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from importlib.resources import files
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis import Connection
 from redis.crc import key_slot
 
 from coreason_budget.ledger.scripts import (
@@ -22,6 +23,7 @@ from coreason_budget.ledger.scripts import (
     parse_entry,
     script,
 )
+from coreason_budget.ledger.wires import packed
 from coreason_budget.periods import Period
 from coreason_budget.scopes import Scope, Subject, clean_id, subjects_of
 
@@ -137,6 +139,39 @@ def test_accounts_are_read_as_the_scripts_show_them() -> None:
         (Period.DAY, "2030-03-13", 9007199254740993, None, (), True),
         (Period.MONTH, "2030-03-01", -1, 10, (50, 80), False),
     ]
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "1 0 0 0",
+        "1 0 0 5 d:2030-03-13:10:u::1 m:2030-03-01:-1:10::1",
+        "0 0 0 0 d:2030-03-13:10:u::1",
+        "1 0 0 0 d:2030-03-13:10:u::0 m:2030-03-01:1:10::1",
+        "1 0 0 0 d:2030-03-13:10:u::1 m:2030-03-01:1:10::0",
+        "1 0 0 0 d:2030-03-13:10:20:50:1 m:2030-03-01:1:10::1",
+        "1 0 0 0 d:2030-03-13:10:u::1 m:2030-03-01:10:10:50+80+100:1",
+    ],
+)
+def test_an_answer_with_nothing_to_tell_is_known_without_reading_its_accounts(shown: str) -> None:
+    answer = parse_answer(f"5-1|7|30||0|1 0 0 0 d:2030-03-13:10:u::1|{shown}")
+    passed = [period.crossed for view in answer.accounts for period in view.periods if period.crossed]
+
+    assert answer.is_uneventful == (all(view.is_complete for view in answer.accounts) and not passed)
+
+
+def test_a_script_is_given_only_what_it_uses_of_the_prelude() -> None:
+    assert "local function show(" in script("charge").source
+    assert "local function show(" not in script("ack").source
+    assert "local function run_id(" not in script("ack").source
+    assert "local function split(" in script("ack").source
+
+
+@pytest.mark.parametrize(
+    "args", [("PING",), ("EVALSHA", "é 🦊", 0, -5, "", "a b\r\n$1"), ("SET", b"\xff\x00", 2**63, "x" * 70_000)]
+)
+def test_a_command_is_packed_as_the_driver_packs_it(args: tuple[object, ...]) -> None:
+    assert packed(args) == b"".join(Connection().pack_command(*args))
 
 
 def test_an_answer_is_read_as_the_charge_wrote_it() -> None:
