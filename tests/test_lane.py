@@ -201,6 +201,26 @@ def test_a_flush_does_at_once_what_was_meant_for_later(spy):
     assert "later" in spy.seen
 
 
+def test_a_job_that_waits_takes_in_another_of_its_name(spy, gate):
+    spy.lane.submit(gate)
+    first = spy.lane.submit(spy.note("first"), once="writing")
+    again = spy.lane.submit(spy.note("again"), once="writing")
+    other = spy.lane.submit(spy.note("other"), once="reading")
+    gate.opened.set()
+    assert spy.lane.flush(10)
+    assert again is first is not other
+    assert [what for what in spy.seen if what in {"first", "again", "other"}] == ["first", "other"]
+
+
+def test_a_job_that_has_begun_takes_nothing_in(spy, gate):
+    begun = spy.lane.submit(gate, once="writing")
+    assert gate.entered.wait(10)
+    assert spy.lane.submit(spy.note("after"), once="writing") is not begun
+    gate.opened.set()
+    assert spy.lane.flush(10)
+    assert "after" in spy.seen
+
+
 def test_a_lane_that_is_stopping_takes_nothing_for_later(spy, gate):
     def fail():
         gate()

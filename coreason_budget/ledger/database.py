@@ -123,6 +123,8 @@ class Database:
         """
         Do work later, in order; wait for it only where the caller is in no hurry (see ``_should_wait``).
 
+        Work that is queued already and has not begun is not queued again: it writes all that there is by then.
+
         SQLite has one writer, and a transaction that has read cannot wait for another: it fails. So the work of a
         caller in one is done when that is committed.
         Errors are logged, and the work is done again after a while: it must write all that is still to be written.
@@ -136,7 +138,7 @@ class Database:
         elif connection.vendor == "sqlite" and connection.in_atomic_block:
             self._hold_back(work)
         else:
-            future = self._post(lambda: self._reported(work, again=work))
+            future = self._post(lambda: self._reported(work, again=work), once=work)
             if future is not None and self._should_wait(connection):
                 with suppress(FutureTimeoutError, BudgetUnavailableError):  # it stays queued, or is done with the next
                     future.result(self._timeout)
@@ -144,7 +146,7 @@ class Database:
     async def awrite(self, work: Callable[[], Any]) -> None:
         """Do work later, in order. See write()."""
         if not self._may_be_inline():
-            self._post(lambda: self._reported(work, again=work))
+            self._post(lambda: self._reported(work, again=work), once=work)
             return
         try:
             await self.acall(work)
@@ -224,9 +226,9 @@ class Database:
         except LaneFullError as error:
             raise BudgetUnavailableError(str(error)) from error
 
-    def _post(self, work: Callable[[], Any]) -> Future[Any] | None:
+    def _post(self, work: Callable[[], Any], once: object = None) -> Future[Any] | None:
         try:
-            return self._writes.submit(work)
+            return self._writes.submit(work, once=once)
         except LaneFullError as error:
             self._report(error)
             return None

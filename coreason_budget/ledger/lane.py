@@ -30,6 +30,7 @@ class LaneFullError(RuntimeError):
 class _Job:
     work: Callable[[], Any]
     future: Future[Any]
+    once: object = None
 
 
 class Lane:
@@ -64,20 +65,29 @@ class Lane:
         """Forget the thread and its jobs: in a forked child they are the parent's."""
         self._changed = threading.Condition()
         self._jobs: deque[_Job] = deque()
+        self._once: dict[object, _Job] = {}
         self._unfinished = 0
         self._later: tuple[float, Callable[[], Any]] | None = None
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Queue a job and return its future. Raise LaneFullError if it cannot be taken."""
-        future: Future[T] = Future()
+    def submit(self, work: Callable[[], T], *, once: object = None) -> Future[T]:
+        """
+        Queue a job and return its future; with ``once`` that of a job which waits in the queue under that name.
+
+        Raise LaneFullError if it cannot be taken.
+        """
         with self._changed:
+            if once is not None and once in self._once:
+                return self._once[once].future
             if len(self._jobs) >= self._size:
                 raise LaneFullError(f"The queue of {self.name} is full ({self._size} jobs).")
             self._ensure_thread()
-            self._add(_Job(work, future))
-        return future
+            job = _Job(work, Future(), once)
+            if once is not None:
+                self._once[once] = job
+            self._add(job)
+        return job.future
 
     def submit_later(self, work: Callable[[], Any], seconds: float) -> None:
         """Do work once that time has passed, or at the next flush; in place of what was to be done later before."""
@@ -178,7 +188,9 @@ class Lane:
                     return None
                 else:
                     self._changed.wait((self._later[0] if self._later is not None else idle_until) - now)
-            return self._jobs.popleft()
+            job = self._jobs.popleft()
+            self._once.pop(job.once, None)
+            return job
 
     def _do(self, job: _Job) -> None:
         if not job.future.set_running_or_notify_cancel():

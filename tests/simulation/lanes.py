@@ -60,15 +60,18 @@ class WorldLane:
     def __init__(self, name: str, process: Process) -> None:
         self.name = name
         self._process = process
-        self._jobs: deque[tuple[Callable[[], Any], WorldFuture[Any]]] = deque()
+        self._jobs: deque[tuple[Callable[[], Any], WorldFuture[Any], object]] = deque()
         self._later: tuple[int, Callable[[], Any]] | None = None
         self._busy = False
         self._task: Task | None = None
 
-    def submit(self, work: Callable[[], T]) -> WorldFuture[T]:
-        """Queue a job and return its future."""
+    def submit(self, work: Callable[[], T], *, once: object = None) -> WorldFuture[T]:
+        """Queue a job and return its future; with ``once`` that of a job which waits in the queue under that name."""
+        for _, waiting, name in self._jobs:
+            if once is not None and name == once:
+                return waiting
         future: WorldFuture[T] = WorldFuture(self._process)
-        self._jobs.append((work, future))
+        self._jobs.append((work, future, once))
         self._rouse()
         return future
 
@@ -121,7 +124,7 @@ class WorldLane:
                 due = NEVER if self._later is None else self._later[0]
                 scheduler.park(None if due == NEVER else due - clock.now)
                 continue
-            work, future = self._jobs.popleft()
+            work, future, _ = self._jobs.popleft()
             if not future.set_running_or_notify_cancel():
                 continue
             self._busy = True
