@@ -94,7 +94,19 @@ def _images(usage: TokenUsage) -> Any:
 def _recording(usage: TokenUsage) -> Any:
     from litellm.types.utils import TranscriptionResponse
 
-    response = TranscriptionResponse(text="")
+    tokens = None
+    if usage.total_tokens:  # whether it is them or the seconds that are billed, litellm decides by the model
+        tokens = {
+            "type": "tokens",
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "total_tokens": usage.total_tokens,
+            "input_token_details": {
+                "audio_tokens": usage.audio_input_tokens,
+                "text_tokens": usage.input_tokens - usage.audio_input_tokens,
+            },
+        }
+    response = TranscriptionResponse(text="", usage=tokens)
     response._hidden_params = {"audio_transcription_duration": usage.audio_seconds}  # noqa: SLF001  # where it looks
     return response
 

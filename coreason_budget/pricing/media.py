@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from .fields import count, look_up, number, text_of
+from .fields import look_up, number, text_of
 
 if TYPE_CHECKING:
     from .usage import TokenUsage
@@ -77,8 +77,6 @@ def _is_image(item: object) -> bool:
 def _seconds(response: object) -> float:
     """Return how long a recording was, as litellm has measured it, else as the provider says."""
     usage = look_up(response, "usage")
-    if count(usage, "input_tokens", "prompt_tokens"):
-        return 0
     measured = look_up(look_up(response, "_hidden_params"), "audio_transcription_duration")
     told = (measured, look_up(response, "duration"), look_up(usage, "seconds"))
     return next((seconds for seconds in map(_positive, told) if seconds), 0)

@@ -78,6 +78,13 @@ def test_media_cost_what_their_provider_bills(engine: PricingEngine, response: o
     assert engine.cost_of(StreamedResponse([response]), model).cost_usd == Decimal(cost)
 
 
+@pytest.mark.parametrize(("model", "cost"), [("gpt-4o-transcribe", "0.00045"), ("whisper-1", "0.001")])
+def test_a_recording_of_known_length_is_billed_by_what_its_model_is_billed_by(
+    engine: PricingEngine, model: str, cost: str
+) -> None:
+    assert engine.cost_of({**BY_TOKENS, "duration": 10.0}, model).cost_usd == Decimal(cost)
+
+
 def test_what_is_made_is_told(engine: PricingEngine) -> None:
     assert engine.cost_of(IMAGES, "gpt-image-1").usage == TokenUsage(
         1_000,
