@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, Final
 
 __all__ = ["count", "label", "look_up", "number", "text_of"]
+
+_NOT_PYDANTIC: Final = object()
 
 
 def look_up(holder: object, *names: str) -> Any:
     """Return the first of these fields that an object or a mapping has and that is not None."""
+    get = holder.get if isinstance(holder, Mapping) else partial(_attribute, holder)
     for name in names:
-        value = holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+        value = get(name)
         if value is not None:
             return value
     return None
@@ -44,3 +48,21 @@ def text_of(holder: object, *names: str) -> str | None:
         if isinstance(value, str) and value.strip():
             return value
     return None
+
+
+def _attribute(holder: object, name: str) -> Any:
+    extra = getattr(holder, "__pydantic_extra__", _NOT_PYDANTIC)
+    if extra is not _NOT_PYDANTIC:  # its getattr takes microseconds to say no, and most questions to a chunk end so
+        stored = holder.__dict__
+        if name in stored:
+            return stored[name]
+        if not (extra and name in extra) and not _may_answer(type(holder), name):
+            return None
+    return getattr(holder, name, None)
+
+
+@lru_cache(maxsize=4_096)
+def _may_answer(kind: type, name: str) -> bool:
+    """Return whether a class has a property or a private field of this name, or answers for itself."""
+    answers = (base for base in kind.__mro__ if "__getattr__" in vars(base))
+    return hasattr(kind, name) or any(not base.__module__.startswith("pydantic") for base in answers)

@@ -50,11 +50,12 @@ _NOTHING: Final = Media()
 
 def read_media(response: object) -> Media:
     """Return what a response of images, a transcription or a rerank holds; of any other response nothing."""
+    # Chats, most of what is asked for; and Gemini puts its text together when that is asked for, with warnings.
+    if look_up(response, "choices", "candidates") is not None:
+        return _NOTHING
     if isinstance(look_up(response, "results"), (list, tuple)):
         units = look_up(look_up(response, "meta"), "billed_units")
         return Media(search_units=number(units, "search_units"), tokens=number(units, "total_tokens"))
-    if look_up(response, "candidates") is not None:  # Gemini, whose text is put together, with warnings, when asked for
-        return _NOTHING
     if isinstance(look_up(response, "text"), str):
         return Media(audio_seconds=_seconds(response))
     items = look_up(response, "data")

@@ -77,8 +77,6 @@ class StreamedResponse:
             self._started = _fields(look_up(message, "usage"))
             return
         holder = usage_holder(event)
-        if read_media(holder):
-            self._whole = holder
         for name, keys in _FIELDS.items():
             value = look_up(holder, *keys)
             if value is not None:
@@ -86,6 +84,12 @@ class StreamedResponse:
         usage = look_up(holder, "usage")
         if usage is not None and _tells(usage):
             self.usage = {**self._started, **_fields(usage)} if kind == "message_delta" else usage
+        if not kind or holder is not event:  # an event with a type has neither media nor sources of its own
+            self._add_media(holder)
+
+    def _add_media(self, holder: object) -> None:
+        if read_media(holder):
+            self._whole = holder
         searches = web_searches(None, holder)
         if searches > len(self.output):
             self.output = [{"type": "web_search_call"}] * searches
