@@ -51,12 +51,13 @@ def text_of(holder: object, *names: str) -> str | None:
 
 
 def _attribute(holder: object, name: str) -> Any:
-    extra = getattr(holder, "__pydantic_extra__", _NOT_PYDANTIC)
+    extra: Any = getattr(holder, "__pydantic_extra__", _NOT_PYDANTIC)
     if extra is not _NOT_PYDANTIC:  # its getattr takes microseconds to say no, and most questions to a chunk end so
         stored = holder.__dict__
         if name in stored:
             return stored[name]
-        if not (extra and name in extra) and not _may_answer(type(holder), name):
+        kind: Any = type(holder)
+        if not (extra and name in extra) and not _may_answer(kind, name):
             return None
     return getattr(holder, name, None)
 

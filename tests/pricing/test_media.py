@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from tests.upstream import Upstream
 
 # litellm's own classes make pydantic warn at first use.
-pytestmark = pytest.mark.filterwarnings("ignore:Items? .* on TypedDict class:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Items? .* on TypedDict class:UserWarning"),
+    pytest.mark.usefixtures("litellm_clients"),
+]
 
 NANO = Decimal("0.000000001")
 IMAGES: dict[str, Any] = {

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from . import Upstream
 
 # litellm's own classes make pydantic warn at first use.
-pytestmark = pytest.mark.filterwarnings("ignore:Items? .* on TypedDict class:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Items? .* on TypedDict class:UserWarning"),
+    pytest.mark.usefixtures("litellm_clients"),
+]
 
 ASK: Any = {"messages": [{"role": "user", "content": "What is six times seven?"}], "api_key": "-"}
 
