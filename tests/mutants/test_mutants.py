@@ -22,8 +22,8 @@ QUICK: Final = {
 }
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in QUICK], ids=str)
 @pytest.mark.once
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in QUICK], ids=str)
 @pytest.mark.timeout(300)
 def test_a_fault_is_caught(fault: Fault) -> None:
     catch = hunt(fault, cases=60)
