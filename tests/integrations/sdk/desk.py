@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from inspect import isawaitable
 from itertools import islice
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Driver
     from tests.http.site import Ledger
-    from tests.upstream import Upstream
+    from tests.upstream import Produced, Upstream
 
 ANN = "ann"
 TEXT = "Six times seven is forty-two."
@@ -84,13 +85,20 @@ class Desk:
 
     # the books -------------------------------------------------------------------------------------------------------
 
-    def owed(self, model: str | None = None) -> Decimal:
-        """Return what the provider's books come to, in USD."""
+    def owed(self, model: str | None = None, *, times: int = 1) -> Decimal:
+        """
+        Return what the provider's books come to, in USD, were the output so many times as long.
+
+        Claude's tokens are not public: where it does not say what it used, what it wrote is counted as twice as long.
+        """
         self.upstream.wait()
-        costs = [
-            PricingEngine().cost_of_usage(line.usage, model or line.model).cost_usd for line in self.upstream.produced
-        ]
-        return sum(costs, Decimal(0))
+        engine = PricingEngine()
+        usages = [(line.model, replace(line.usage, output_tokens=line.output_tokens * times)) for line in self._lines]
+        return sum((engine.cost_of_usage(usage, model or name).cost_usd for name, usage in usages), Decimal(0))
+
+    @property
+    def _lines(self) -> list[Produced]:
+        return self.upstream.produced
 
     def account(self, user: object = ANN, project: object = None, scope: str = "user") -> tuple[Decimal, Decimal]:
         """Return what is spent and what is held, in USD; the database says the same."""
