@@ -173,8 +173,25 @@ def test_an_async_view_fetches_the_statuses_before(ann: User) -> None:
         assert asyncio.run(view()) == "$10.00"
 
 
-def test_an_async_view_that_did_not_is_told_to() -> None:
-    request = request_of(SimpleLazyObject(async_unsafe("no query here")(AnonymousUser)))
+def test_an_async_view_that_did_not_has_its_user_loaded(ann: User) -> None:
+    request = request_of(SimpleLazyObject(async_unsafe("no query on a loop")(lambda: ann)))
+    template = Template("{% load coreason_budget %}{% budget_remaining %}")
+
+    async def view() -> str:
+        return template.render(RequestContext(request))
+
+    with override_limits(daily_user="10"):
+        assert words(asyncio.run(view())) == "$10.00"
+
+
+@async_unsafe("no query on a loop")
+def by_query(request: HttpRequest) -> str:
+    return "ann"
+
+
+def test_an_async_view_whose_user_only_a_function_finds_is_told_to(settings: Settings) -> None:
+    settings.COREASON_BUDGET = {**settings.COREASON_BUDGET, "USER_ID": f"{__name__}.by_query"}
+    request = request_of(AnonymousUser())
 
     async def view() -> str:
         return Template("{% load coreason_budget %}{% budget_bar %}").render(RequestContext(request))
