@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from ..exceptions import StreamConsumedError
@@ -45,6 +46,14 @@ class Relay(_Passing, Chunks):
     def __iter__(self) -> Self:
         self._begin()
         return self
+
+    def __del__(self) -> None:
+        is_over = self._is_over
+        super().__del__()
+        close = None if is_over else getattr(self._chunks, "close", None)
+        if close is not None:
+            with suppress(Exception):  # or the provider goes on, and bills what nobody gets
+                close()
 
     def __enter__(self) -> Self:
         return self
