@@ -31,6 +31,7 @@ PARTS: Final = (
     "calls",
     "requests",
     "wrappers",
+    "clients",
     "holds",
     "accounts",
     "periods",

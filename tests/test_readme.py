@@ -84,6 +84,20 @@ def test_the_calls_of_litellm_are_booked(monkeypatch: Any, settings: Any, upstre
     assert [record.output_tokens for record in SpendRecord.objects.filter(user_id="ann")] == [7, 7]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_calls_of_openai_are_booked(monkeypatch: Any, settings: Any, upstream: Upstream) -> None:
+    settings.CACHES = {**settings.CACHES, "default": fake_backend().alias}
+    monkeypatch.setenv("OPENAI_API_KEY", "-")
+    monkeypatch.setenv("OPENAI_BASE_URL", upstream.openai_url)
+    messages = [{"role": "user", "content": "What is six times seven?"}]
+    names: dict[str, Any] = {"messages": messages, "user": SimpleNamespace(pk="ann")}
+    exec(block_with("integrations.openai"), names)
+    assert names["answer"].choices[0].message.content == "Six times seven is forty-two."
+    names["client"].close()
+    assert service.flush(10)
+    assert [record.output_tokens for record in SpendRecord.objects.filter(user_id="ann")] == [7]
+
+
 # A new project, into which the first section's blocks are pasted.
 
 

@@ -212,7 +212,9 @@ class _Sending:
     def asking_for_usage(self) -> _Sending:
         """Have a stream say what it used, unless the caller gets its bytes, or has said whether it is to."""
         stated = self.body.get("stream_options", {})
-        if not self.is_stream or self.mode is not None or not isinstance(stated, Mapping) or "include_usage" in stated:
+        if self.mode is not None or not isinstance(stated, Mapping) or "include_usage" in stated:
+            return self
+        if not self.is_stream or not self.body.get("stream"):
             return self
         body = {**self.body, "stream_options": {**stated, "include_usage": True}}
         return replace(self, body=body, hides=_tells_only_usage)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -50,7 +51,7 @@ class Endpoint:
                 "background=True cannot be budgeted: what it costs is known long after the call. Leave it out, or make "
                 "the call with a client that is not wrapped and charge the finished response by hand."
             )
-        asked = {name: body[name] for name in self.prompt if body.get(name)}
+        asked = {name: _without_files(body[name]) for name in self.prompt if body.get(name)}
         return Request(
             (model,),
             prompt=asked or " ",
@@ -87,6 +88,15 @@ def plain(value: Any, absent: tuple[type, ...]) -> Any:
     if isinstance(value, (list, tuple, Iterator)) and not hasattr(value, "read"):
         return [plain(item, absent) for item in value]
     return value
+
+
+def _without_files(value: Any) -> Any:
+    """Return a part of a prompt without files that the SDK is to read: how many tokens they have is not known."""
+    if isinstance(value, Mapping):
+        return {key: _without_files(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_files(item) for item in value]
+    return "" if isinstance(value, PathLike) or hasattr(value, "read") else value
 
 
 def _thought(body: Mapping[str, Any]) -> int:

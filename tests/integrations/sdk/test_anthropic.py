@@ -15,6 +15,8 @@ from tests.upstream import Answer, Break, Gate, Tokens, ToolCall
 from .desk import MESSAGE, MESSAGES, TEXT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .desk import Desk
 
 
@@ -37,6 +39,17 @@ def test_a_message_costs_what_the_provider_says(desk: Desk) -> None:
 def test_messages_that_can_be_read_once_are_sent_and_counted(desk: Desk) -> None:
     desk.call(desk.anthropic().messages.create, **{**MESSAGE, "messages": iter(MESSAGES)})
     assert desk.upstream.exchange().body["messages"] == MESSAGES
+    assert desk.spent == desk.owed() != 0
+
+
+def test_a_file_that_the_sdk_reads_is_sent_and_not_counted(desk: Desk, tmp_path: Path) -> None:
+    document = tmp_path / "six.pdf"
+    document.write_bytes(b"%PDF-1.4")
+    source = {"type": "base64", "media_type": "application/pdf", "data": document}
+    content = [{"type": "document", "source": source}, {"type": "text", "text": "What is it about?"}]
+    desk.call(desk.anthropic().messages.create, **{**MESSAGE, "messages": [{"role": "user", "content": content}]})
+    (sent,) = desk.upstream.exchange().body["messages"]
+    assert sent["content"][0]["source"]["data"] == "JVBERi0xLjQ="
     assert desk.spent == desk.owed() != 0
 
 
