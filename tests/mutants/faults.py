@@ -143,7 +143,8 @@ FAULTS: Final = (
           tests=("tests/contract/test_windows.py",)),
     Fault("a retry without its id", "redis.py", "                lost = True\n",
           "                lost = True\n"
-          '                command = Call(script(name), [f"{keys[0]}x", *keys[1:]], args).command()\n'),
+          '                if name == "charge":\n'
+          '                    command = Call(script(name), [f"{keys[0]}x", *keys[1:]], args).command()\n'),
     Fault("no retry", "redis.py", "                if lost:\n                    raise\n", "                raise\n"),
     Fault("a hold that nobody gives back whose reply was lost", "holds.py",
           "if request.ttl and ledger.lost != lost_before", "if False and ledger.lost != lost_before",

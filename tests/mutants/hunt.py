@@ -112,8 +112,11 @@ def _simulated(home: Path, fault: Fault | None, cases: int) -> Catch:
     if code == 0:
         return Catch(Verdict.MISSED, "")
     seed = SEED.search(told)
-    # A promise has a number or words; whatever else is raised may be the simulation's own.
-    if seed is None or (re.match(r"\w*(Error|Exception|Exit)\b", seed[3]) and "BrokenPromiseError" not in seed[3]):
+    # Whatever else is raised may be the simulation's own.
+    is_promise = (
+        seed is not None and seed[3].startswith(("BrokenPromiseError: ", "11. ")) and "Traceback" not in seed[3]
+    )
+    if seed is None or not is_promise:
         return Catch(Verdict.BROKEN, seed[0] if seed else told[-3000:])
     promise = seed[3].removeprefix("BrokenPromiseError: ").partition(": ")[0]
     return Catch(Verdict.CAUGHT, f"{promise} (seed {seed[1]}, {seed[2]})")
