@@ -21,7 +21,7 @@ __all__ = ["RECORD_NANOS", "USERS", "accounts", "holds", "journal", "record_user
 
 USERS: Final = 10_000
 RECORD_NANOS: Final = 1_000
-AT_ONCE: Final = 10_000
+AT_ONCE: Final = 1_000
 
 _ACCOUNTS: Final = """
 local fields = redis.call('HGETALL', KEYS[1])

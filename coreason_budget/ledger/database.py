@@ -273,9 +273,14 @@ class Database:
         _translated(self._mend_connections)
 
     def _mend_connections(self) -> None:
+        own = self._connection()
+        if own.settings_dict["CONN_MAX_AGE"] == 0:
+            # That is until the end of a request, and these threads have none. To connect for every job cost PostgreSQL
+            # 20 ms each; Django tries a connection before it is used again, and it is closed when the thread ends.
+            own.close_at = None
+            own.health_check_enabled = True  # type: ignore[attr-defined] # the stubs do not know it
         for connection in connections.all(initialized_only=True):
             connection.close_if_unusable_or_obsolete()
-        own = self._connection()
         if not own.settings_dict["AUTOCOMMIT"]:
             own.set_autocommit(True)
 

@@ -50,6 +50,34 @@ def test_the_ledgers_connections_are_kept_and_closed_with_it(budget, production)
     assert seen[1] is not seen[0]
 
 
+@pytest.mark.parametrize(("age", "is_kept"), [(0, True), (None, True), (1e-9, False)])
+def test_a_connection_is_kept_for_the_next_job_unless_its_age_is_limited(budget, production, monkeypatch, age, is_kept):
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", age)
+    seen: list[object] = []
+
+    def work() -> None:
+        SpendRecord.objects.count()
+        seen.append(connection.connection)
+
+    budget.ledger.database.call(work)
+    budget.ledger.database.call(work)
+    assert (seen[0] is seen[1]) == is_kept
+
+
+def test_a_kept_connection_that_broke_meanwhile_is_replaced_before_it_is_used(budget, production, monkeypatch):
+    monkeypatch.setattr(type(connections["default"]), "is_usable", lambda self: self.connection not in broken)
+    broken: list[object] = []
+
+    def close_behind_djangos_back() -> None:
+        SpendRecord.objects.count()
+        broken.append(connection.connection)
+        connection.connection.close()
+
+    budget.ledger.database.call(close_behind_djangos_back)
+    assert budget.ledger.database.call(SpendRecord.objects.count) == 0
+    assert len(broken) == 1
+
+
 def test_a_connection_that_broke_is_replaced(budget, production, monkeypatch):
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", None)
     monkeypatch.setattr(type(connections["default"]), "is_usable", lambda _: False)  # SQLite's are always
