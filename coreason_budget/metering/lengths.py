@@ -26,6 +26,7 @@ LONGEST: Final = 1 << 20
 KIN: Final = 5  # a row counts as if it had seen, beside its own calls, so many like those of all rows
 TAIL: Final = 3  # what is longer than all that was seen is thought to thin out as this power of its length
 MAX_TEXT: Final = 4_200
+MAX_COUNT: Final = 1_000_000
 _EMPTY: Final[Mapping[int, int]] = {}
 
 
@@ -75,6 +76,8 @@ class LengthCounts:
         if not by_column or min(by_column.values()) < 1 or not 0 <= min(by_column) <= max(by_column) < len(COLUMNS):
             raise ValueError(f"no counts of answers: {text:.40}")
         total = sum(by_column.values())
+        if total > MAX_COUNT:
+            raise ValueError(f"too many: {text:.40}")
         length = sum(COLUMNS[column] * count for column, count in by_column.items())
         return cls(by_column, total, length / total)
 

@@ -82,8 +82,9 @@ def test_the_script_counts_as_its_model_does(
 
 def test_processes_learn_from_each_other(call: Callable[..., Receipt], budget: BudgetManager) -> None:
     one, other = Learner(budget.config), Learner(budget.config)
-    for _ in range(30):
+    for _ in range(40):
         call(one, 400, 50)
+        call(one, 4_000, 900)
     assert other.output_tokens(KEY, 400) == 1_024
 
     call(other, 40_000, 50)
@@ -177,7 +178,10 @@ def test_a_key_of_another_type_costs_nothing_but_the_lesson(
     assert learner.output_tokens(KEY, 400) == 1_024
 
 
-@pytest.mark.parametrize("text", ["", "x", "3", "3 ", "3 x=1", "-3 25=1", "3 25", "3 25=", "\x00", "nan", "é"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "3", "3 ", "3 x=1", "-3 25=1", "3 25", "3 25=", "\x00", "nan", "é", "3 25=inf", "3 25=" + "9" * 400],
+)
 def test_what_cannot_be_read_is_begun_anew(
     call: Callable[..., Receipt], learner: Learner, backend: Backend, text: str
 ) -> None:

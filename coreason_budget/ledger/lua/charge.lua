@@ -109,14 +109,16 @@ local function halved(cells)
 end
 
 local function counted(text, column, cap)
-  local _, blank, sum = string.find(text or '', '^(%d+) %d+=%d')
-  if not sum or #text > LONGEST then return '1 ' .. column .. '=1' end
+  local anew = '1 ' .. column .. '=1'
+  local sum = string.match(text or '', '^(%d+) %d+=%d')
+  if not sum or #text > LONGEST then return anew end
   local cell = ' ' .. column .. '='
   local first, last = string.find(text, cell, 1, true)
   local cells
   if first then
-    local _, ends, count = string.find(text, '^(%d+)', last + 1)
-    cells = string.sub(text, #sum + 1, last) .. int(count + 1) .. string.sub(text, ends + 1)
+    local count = string.match(text, '^%d+', last + 1)
+    if not count or #count > 6 then return anew end
+    cells = string.sub(text, #sum + 1, last) .. int(count + 1) .. string.sub(text, last + 1 + #count)
   else
     cells = string.sub(text, #sum + 1) .. cell .. '1'
   end
