@@ -37,6 +37,7 @@ _TEXTS: Final = (
 )
 #: Fields that hold more of the above, or a delta itself.
 _NESTED: Final = ("choices", "candidates", "delta", "message", "parts", "tool_calls", "function", "output")
+_ALL: Final = frozenset({*_TEXTS, *_NESTED})
 _DEEP: Final = 6
 #: Events of OpenAI Responses that repeat what their deltas have said.
 _REPEATS: Final = ("response.output_item.", "response.content_part.", "response.reasoning_summary_part.")
@@ -116,14 +117,15 @@ def _texts(part: object, depth: int = 0) -> Iterator[str]:
         for item in part:
             yield from _texts(item, depth)
         return
+    known = part.keys() if type(part) is dict else _ALL
     for name in _TEXTS:
-        value = _get(part, name)
+        value = _get(part, name) if name in known else None
         if isinstance(value, str):
             yield value
         elif value is not None and name == "content":
             yield from _texts(value, depth + 1)
     for name in _NESTED:
-        value = _get(part, name)
+        value = _get(part, name) if name in known else None
         if isinstance(value, str):
             yield value  # the delta of a Responses event
         elif value is not None:
@@ -131,4 +133,6 @@ def _texts(part: object, depth: int = 0) -> Iterator[str]:
 
 
 def _get(holder: object, name: str) -> Any:
-    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+    if type(holder) is dict or isinstance(holder, Mapping):  # most are; the abstract class takes its time
+        return holder.get(name)
+    return getattr(holder, name, None)

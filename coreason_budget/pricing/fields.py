@@ -13,7 +13,10 @@ _NOT_PYDANTIC: Final = object()
 
 def look_up(holder: object, *names: str) -> Any:
     """Return the first of these fields that an object or a mapping has and that is not None."""
-    get = holder.get if isinstance(holder, Mapping) else partial(_attribute, holder)
+    if type(holder) is dict or isinstance(holder, Mapping):  # most are; the abstract class takes its time
+        get: Any = holder.get
+    else:
+        get = partial(_attribute, holder)
     for name in names:
         value = get(name)
         if value is not None:
