@@ -119,6 +119,7 @@ class BudgetGuard:
             hold_id=hold.id if hold is not None and hold.counted else "",
             input_tokens=spend.input_tokens,
             output_tokens=spend.output_tokens,
+            metadata=spend.metadata,
         )
         charged = yield from self._ledger.charge(
             charge, deposit, nonce=uuid4().hex, final=final, observed=spend.observed

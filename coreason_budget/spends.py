@@ -5,8 +5,8 @@ from __future__ import annotations
 import unicodedata
 import weakref
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from .exceptions import RefundError
@@ -15,6 +15,8 @@ from .money import Amount, to_nanos
 from .scopes import MAX_ID_LENGTH, clean_id
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .ledger.observations import Observation
     from .pricing import PricedCall
 
@@ -34,6 +36,7 @@ class Spend:
     input_tokens: int | None = None
     output_tokens: int | None = None
     observed: Observation | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class BookedResponses:
@@ -66,6 +69,7 @@ def spend_of(
     charge_id: object = None,
     input_tokens: int | None = None,
     output_tokens: int | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> Spend:
     """
     Return a cost in USD as something that can be booked. Raise ValueError or TypeError for what cannot.
@@ -78,6 +82,7 @@ def spend_of(
         model="" if model is None else _clean_model(model),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
+        metadata=metadata or {},
     )
 
 
@@ -89,6 +94,7 @@ def spend_for(call: PricedCall, *, charge_id: object = None) -> Spend:
         charge_id=charge_id,
         input_tokens=call.input_tokens,
         output_tokens=call.output_tokens,
+        metadata={"from_cache": True} if call.is_from_cache else None,
     )
 
 

@@ -11,7 +11,9 @@ from ..exceptions import BudgetError, HoldClosedError, UnknownModelError
 from ..ledger.steps import Twin
 from ..log import logger
 from ..money import to_usd
+from ..pricing.engine import PricedCall
 from ..pricing.responses import model_names, read_usage
+from ..pricing.usage import TokenUsage
 from ..spends import spend_for, spend_of
 from .purse import purse_of
 from .quotes import Quote, Quoter, Request
@@ -19,7 +21,6 @@ from .quotes import Quote, Quoter, Request
 if TYPE_CHECKING:
     from ..ledger.steps import Operation
     from ..manager import BudgetManager
-    from ..pricing.usage import TokenUsage
     from ..reservation import Reservation
     from ..results import Receipt
     from ..spends import Spend
@@ -47,6 +48,8 @@ class MeteredCall:
         self.receipt: Receipt | None = None
         #: What was answered to each try, as far as whoever makes them knows; only the last one may have helped.
         self.tries: list[object] = []
+        #: Whether the answer was there before and no provider was asked for it.
+        self.is_from_cache = False
         self._quoter = Quoter(manager, request, payer.view)
         self._quote = Quote(0)
         self._draw: Draw | None = None
@@ -89,7 +92,7 @@ class MeteredCall:
             self.manager.booked.remember(response, spend)
         draw = self._open_draw()
         try:
-            yield from self._book_vain(draw, self.tries[:-1])
+            yield from self._book_vain(draw, self.tries if self.is_from_cache else self.tries[:-1])
             self.receipt = yield from draw.book(spend, final=self._own is not None)
         finally:
             draw.close()
@@ -159,6 +162,8 @@ class MeteredCall:
 
     def _spend(self, produced: Produced, response: object) -> Spend:
         """Return what to book. The money is spent: where no price can be found it is what was held."""
+        if self.is_from_cache:
+            return spend_for(PricedCall(self.model, to_usd(0), TokenUsage(0, 0), is_from_cache=True))
         try:
             usage = self._completed(produced.usage(self.input_tokens))
             spend = spend_for(self.manager.pricing.cost_of_usage(usage, *self._names(produced.names)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -12,14 +13,13 @@ from ..exceptions import UnknownModelError
 from ..money import Amount, to_nanos, to_usd
 from .litellm_prices import litellm_cost, litellm_extras, litellm_max_output
 from .prices import PriceRow, read_price_overrides
-from .responses import model_names, read_usage
+from .responses import is_from_cache, model_names, read_usage
 from .streams import StreamedResponse
 from .tokens import MessageTokens, count_messages
 from .usage import TokenUsage, token_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
-    from decimal import Decimal
 
 __all__ = ["MAX_AFFORDABLE_TOKENS", "PricedCall", "PricingEngine"]
 
@@ -30,11 +30,12 @@ _ALL: Final = ("reasoning", "cache_write")
 
 @dataclass(frozen=True, slots=True)
 class PricedCall:
-    """What a call cost in USD, under which model name its price was found, and what it used."""
+    """What a call cost in USD, under which model name its price was found, what it used, and whether it was made."""
 
     model: str
     cost_usd: Decimal
     usage: TokenUsage
+    is_from_cache: bool = False
 
     @property
     def input_tokens(self) -> int:
@@ -180,12 +181,16 @@ class PricingEngine:
         Chats, embeddings, images, transcriptions and reranked documents. Of a stream pass the list of its events, or a
         ``StreamedResponse``. ``model`` is what was asked for; without it, or without a price for it, the response's own
         model counts. A cost that litellm left on the response is not used: it may be 0 for a model it does not know.
+        What litellm had in its own cache has used nothing and costs 0.
         Raise ValueError for a response without usage or model, UnknownModelError if no price is known.
         """
         if isinstance(response, (list, tuple)):
             response = StreamedResponse(response)
-        usage = response.read() if isinstance(response, StreamedResponse) else read_usage(response)
         requested = () if model is None else (_model(model),)
+        if is_from_cache(response):
+            name = next(iter(requested or model_names(response)), "")
+            return PricedCall(name, Decimal(0), TokenUsage(0, 0), is_from_cache=True)
+        usage = response.read() if isinstance(response, StreamedResponse) else read_usage(response)
         own = model_names(response)
         if not requested and not own:
             raise ValueError("The response does not name its model; pass model=.")

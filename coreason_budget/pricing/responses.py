@@ -17,7 +17,7 @@ from .usage import TokenUsage
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["model_names", "read_usage", "usage_holder"]
+__all__ = ["is_from_cache", "model_names", "read_usage", "usage_holder"]
 
 _NO_USAGE: Final = (
     "The response has no usage, so its cost is not known. Pass cost=, or a response with usage. Of a stream pass the "
@@ -43,6 +43,15 @@ def model_names(response: object) -> tuple[str, ...]:
         return (name, f"gemini/{name}")
     provider = text_of(hidden, "custom_llm_provider")
     return (f"{provider}/{name}", name) if provider else (name,)
+
+
+def is_from_cache(response: object) -> bool:
+    """Return whether litellm says that it had the whole answer in its own cache, so that no provider was asked."""
+    hidden = look_up(response, "_hidden_params")
+    if look_up(hidden, "cache_hit") is not True:
+        return False
+    # Embeddings of which the cache had only some are marked too; beside that they have only the time it took.
+    return look_up(hidden, "response_cost") is not None or look_up(response, "_response_ms") is None
 
 
 def read_usage(response: object) -> TokenUsage:

@@ -15,6 +15,7 @@ from ...metering.current import payer_of
 from ...metering.relays import AsyncRelay, Relay
 from ...metering.sending import StreamedCall, sent
 from ...pricing.litellm_prices import load_litellm
+from ...pricing.responses import is_from_cache
 from .models import candidates
 from .tries import noting
 
@@ -83,6 +84,7 @@ def _called(  # as it was called, and how
         return function(**(arguments if longest is None else endpoint.lowered(arguments, longest)))
 
     def streamed(answer: Any, call: MeteredCall) -> Any | None:
+        call.is_from_cache = is_from_cache(answer)
         if not hasattr(answer, "__next__") and not hasattr(answer, "__anext__"):
             return None
         return relay(answer, StreamedCall(call, _tells_only_usage if asks_for_usage else _nothing))
