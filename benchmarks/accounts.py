@@ -1,7 +1,7 @@
 """
 Whether other accounts make a call dearer: the server's time with one up to a million of them.
 
-Calls of one user tell what the number costs, calls of any user what it costs to find theirs in memory that no cache has.
+Calls of one user tell what the number costs, calls of any user what it costs to find theirs in memory beyond caches.
 """
 
 from __future__ import annotations
