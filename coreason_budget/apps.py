@@ -16,6 +16,8 @@ class CoreasonBudgetConfig(AppConfig):
     def ready(self) -> None:
         """Register the checks and connect what reacts to saved rows and to requests."""
         from . import checks, receivers
+        from .alerts import mails
 
         checks.connect()
         receivers.connect()
+        mails.connect()

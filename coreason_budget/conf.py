@@ -16,6 +16,9 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final, Generic, TypeVar, overload
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
 from .exceptions import BudgetConfigurationError
 from .money import to_nanos, to_usd
 
@@ -23,6 +26,7 @@ __all__ = ["ENV_PREFIX", "SETTING", "BudgetConfig"]
 
 SETTING: Final = "COREASON_BUDGET"
 ENV_PREFIX: Final = "COREASON_BUDGET_"
+_DJANGOS_LISTS: Final = ("admins", "managers")
 
 T = TypeVar("T")
 
@@ -164,6 +168,29 @@ def _thresholds(raw: object) -> tuple[int, ...]:
     return tuple(sorted({percent(item) for item in items}))
 
 
+def _listed(raw: object, what: str) -> Iterable[str]:
+    items = raw.split(",") if isinstance(raw, str) else raw
+    if not isinstance(items, (list, tuple, set, frozenset)) or not all(isinstance(item, str) for item in items):
+        raise TypeError(f"must be a list of {what}, not {raw!r:.80}.")
+    return dict.fromkeys(item.strip() for item in items if item.strip())
+
+
+def _recipients(raw: object) -> tuple[str, ...]:
+    found = tuple(_listed(raw, "e-mail addresses"))
+    for recipient in found:
+        try:
+            if recipient not in _DJANGOS_LISTS:
+                validate_email(recipient)
+        except ValidationError:
+            raise ValueError(f"{recipient!r} is no e-mail address, and neither 'admins' nor 'managers'.") from None
+    return found
+
+
+def _some_of(*choices: str) -> Callable[[object], tuple[str, ...]]:
+    one = _one_of(*choices)
+    return lambda raw: tuple(one(item) for item in _listed(raw, f"{', '.join(map(repr, choices))}"))
+
+
 def _mapping(raw: object) -> Mapping[str, Any]:
     if isinstance(raw, str):
         try:
@@ -222,6 +249,10 @@ class BudgetConfig:
 
     user_id = Setting(None, _optional_text)
     project_id = Setting(None, _optional_text)
+    alert_recipients = Setting((), _recipients)
+    alert_scopes = Setting(("global", "project"), _some_of("user", "project", "global"))
+    alert_from_percent = Setting(80, _whole(1, 100))
+    alert_max_per_hour = Setting(20, _whole(1, 10_000))
     log_path = Setting("logs/app.log", _path)
 
     names: ClassVar[tuple[str, ...]]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-COMMANDS = ["budget_status", "budget_drain", "budget_reconcile", "budget_doctor"]
+COMMANDS = ["budget_status", "budget_drain", "budget_reconcile", "budget_doctor", "budget_alert_preview"]
 
 
 class Terminal(StringIO):

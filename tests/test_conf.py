@@ -81,9 +81,15 @@ def test_other_variables_mean_nothing(monkeypatch: pytest.MonkeyPatch, variable:
 @pytest.mark.parametrize("name", BudgetConfig.names)
 def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     setting: Setting[Any] = getattr(BudgetConfig, name)
-    texts: dict[object, str] = {None: "none" if name.endswith("_usd") else "", (50, 80, 100): "50, 80,100", "": ""}
     default = setting.default
-    monkeypatch.setenv(f"COREASON_BUDGET_{name.upper()}", "{}" if default == {} else texts.get(default, str(default)))
+    match default:
+        case None:
+            text = "none" if name.endswith("_usd") else ""
+        case tuple():
+            text = ", ".join(map(str, default))
+        case _:
+            text = "{}" if default == {} else str(default)
+    monkeypatch.setenv(f"COREASON_BUDGET_{name.upper()}", text)
 
     assert getattr(BudgetConfig(), name) == getattr(BudgetConfig(**{name: default}), name)
 
@@ -192,6 +198,10 @@ BAD: Mapping[str, list[Any]] = {
     "estimate_output_tokens": [0, "1.1", 10**8, None],
     "user_id": [1, print],
     "project_id": [1, print],
+    "alert_recipients": ["ann", "ann@", [1], None, 5, {"a@example.com": 1}, ["a@example.com\nBcc: b@example.com"]],
+    "alert_scopes": ["site", None, 1, ["user", "day"]],
+    "alert_from_percent": [0, 101, None, "half"],
+    "alert_max_per_hour": [0, 10_001, None],
     "log_path": [None, 1, b"x"],
 }  # fmt: skip
 
@@ -254,6 +264,10 @@ def test_an_empty_variable_does_not_lift_a_limit(monkeypatch: pytest.MonkeyPatch
         ("journal_max_length", 100.0, 100),
         ("model_price_overrides", "", {}),
         ("model_price_overrides", '{"m": {"input": 0.1}}', {"m": {"input": Decimal("0.1")}}),
+        ("alert_recipients", "a@example.com, admins,,a@example.com", ("a@example.com", "admins")),
+        ("alert_recipients", "", ()),
+        ("alert_scopes", "user", ("user",)),
+        ("alert_scopes", (), ()),
         ("user_id", "", None),
         ("user_id", "app.ids.user", "app.ids.user"),
     ],

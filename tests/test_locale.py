@@ -55,7 +55,8 @@ def texts() -> dict[Text, str]:
     found: dict[Text, str] = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         found.update(dict.fromkeys(_texts_of_module(path), str(path.relative_to(PACKAGE))))
-    for path in sorted((PACKAGE / "templates").rglob("*.html")):
+    templates = PACKAGE / "templates"
+    for path in sorted((*templates.rglob("*.html"), *templates.rglob("*.txt"))):
         found.update(dict.fromkeys(_texts_of_template(path), str(path.relative_to(PACKAGE))))
     return found
 

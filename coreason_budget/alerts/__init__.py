@@ -1,0 +1,1 @@
+"""Mails to those who pay, where an account passes a threshold or a window has its first refusal."""
