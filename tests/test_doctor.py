@@ -76,6 +76,7 @@ def test_a_server_that_keeps_all_it_should_is_well(new_server: NewServer, use_se
         "script_cost": "info",
         "journal": "ok",
         "holds": "ok",
+        "verified": "ok",
         "database": "ok",
         "migrations": "ok",
         "uncounted": "ok",
@@ -333,6 +334,31 @@ def test_overdue_holds_are_found(backend: Backend, seconds: int, level: str) -> 
 
     assert found["holds"][0] == level
     assert found["holds"][1].startswith("1 hold is past its deadline, the first by ")
+
+
+@pytest.mark.usefixtures("backend")
+def test_the_last_proof_of_the_site_is_told_once_there_was_one() -> None:
+    assert "verified" not in examine()[1]
+
+    service.charge("ann", "0.25")
+
+    level, what, _ = examine()[1]["verified"]
+    assert (level, what) == ("ok", "The site's account was proved against the database 0 s ago and was right.")
+
+
+def test_a_proof_that_had_to_correct_the_site_is_a_warning(backend: Backend) -> None:
+    service.charge("ann", "0.25")
+    service.status("ann")
+    with backend.client() as client:
+        client.hincrby("{coreason-budget}:a:global:", "sd", 1_500_000_000)
+    with pytest.raises(SystemExit):
+        call_command("budget_reconcile", stdout=StringIO())
+
+    level, what, remedy = examine()[1]["verified"]
+
+    assert level == "warning"
+    assert what.endswith(" ago and was corrected by -1.5 USD (day).")
+    assert "budget_reconcile" in remedy
 
 
 @pytest.mark.usefixtures("backend")

@@ -12,9 +12,11 @@ from django.db.migrations.executor import MigrationExecutor
 
 from ..checks import check_settings
 from ..exceptions import BudgetError
+from ..money import to_usd
 from .backlog import count_uncounted, overdue_holds
 from .finding import Finding, Level, error, info, ok, warning
 from .server import Server
+from .verification import last_verification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -213,6 +215,18 @@ def _holds(patient: Patient) -> Iterator[Finding]:
     yield Finding(Level.WARNING if longest > OVERDUE_SECONDS else Level.INFO, "holds", what, remedy)
 
 
+def _verified(patient: Patient) -> Iterator[Finding]:
+    seen = patient.budget.drive(last_verification(patient.budget.ledger))
+    if seen is None:
+        return
+    what = f"The site's account was proved against the database {seen.age:.0f} s ago"
+    if not any(seen.corrections.values()):
+        yield ok("verified", f"{what} and was right.")
+        return
+    wrong = ", ".join(f"{to_usd(nanos):+f} USD ({period})" for period, nanos in seen.corrections.items() if nanos)
+    yield warning("verified", f"{what} and was corrected by {wrong}.", "Run manage.py budget_reconcile for the others.")
+
+
 # the database --------------------------------------------------------------------------------------------------------
 
 
@@ -255,4 +269,5 @@ _SERVER_CHECKS: Final = (
     _script_cost,
     _journal,
     _holds,
+    _verified,
 )

@@ -2,9 +2,10 @@
 -- only those before it): each function and table that is made costs every call. Sets no globals and writes nothing by itself.
 --
 -- An account is a hash: e server run it belongs to, inc incarnation, n verdicts so far, doubt, t last rebuild begun,
--- v last verified, later that more was spent in windows after these, g gt generation and its birth, h held, gp hp the generation before, lv la lr version, age and
--- refresh mark of the limits; per period (d, w, m): w window, s spent, o verified, k highest threshold told,
--- f first refusal told, l limit override ('u' unlimited, nano-USD, absent = the default).
+-- v last verified, vd what that corrected (d,w,m), later that more was spent in windows after these, g gt generation and its
+-- birth, h held, gp hp the generation before, lv la lr version, age and refresh mark of the limits; per period (d, w, m):
+-- w window, s spent, o verified, k highest threshold told, f first refusal told, l limit override ('u' unlimited, nano-USD,
+-- absent = the default).
 --
 -- The terms that scripts are told are one text, 'fresh policy cap memory thresholds', then for each of d, w, m '|d before now
 -- after start start start end': how long limits are fresh in ms; policy of expired holds; cap of the journal; memory of charge

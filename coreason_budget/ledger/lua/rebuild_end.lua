@@ -51,7 +51,7 @@ for i, p in ipairs(PERIODS) do
 end
 
 redis.call('HINCRBY', key, 'n', 1)
-redis.call('HSET', key, 'doubt', '0', 'v', int(now))
+redis.call('HSET', key, 'doubt', '0', 'v', int(now), 'vd', table.concat(drift, ',', 2))
 redis.call('HDEL', key, 't', 'later')
 if ARGV[18] == '1' then redis.call('HSET', key, 'later', '1') end
 local born = redis.call('HGET', key, 'gt')

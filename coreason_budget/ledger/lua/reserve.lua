@@ -123,7 +123,7 @@ if nonce ~= '' then
   redis.call('HSET', KEYS[1], 'n' .. nonce, amount, 'dl', ends, 'g', held_in)
 else
   redis.call('HSET', KEYS[1], 'st', 'open', 'amt', asked, 'got', amount, 'left', amount, 'dl', ends, 'e', run,
-    'pol', policy, 'acc', who, 'g', held_in, 'p', ARGV[6])
+    'at', int(now), 'pol', policy, 'acc', who, 'g', held_in, 'p', ARGV[6])
 end
 redis.call('PEXPIRE', KEYS[1], int(ttl + KEPT_MS))
 return reply
