@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -34,7 +34,7 @@ def budget(clock: Clock) -> Iterator[BudgetManager]:
 @pytest.fixture(params=["sync", "async"])
 def look(request: pytest.FixtureRequest, budget: BudgetManager) -> Callable[[int], OpenHolds]:
     def ask(most: int) -> OpenHolds:
-        operation: Any = open_holds(budget.ledger, most)
+        operation = open_holds(budget.ledger, most)
         return asyncio.run(budget.adrive(operation)) if request.param == "async" else budget.drive(operation)
 
     return ask

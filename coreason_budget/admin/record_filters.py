@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ..models import SpendRecord
 
-__all__ = ["FROM", "KIND", "UNTIL", "DaysFilter", "UncountedFilter"]
+__all__ = ["FROM", "KIND", "UNTIL", "DaysFilter", "UncountedFilter", "day_ranges"]
 
 FROM: Final = "from"
 UNTIL: Final = "until"
@@ -71,7 +71,7 @@ class DaysFilter(admin.ListFilter):
             if name not in self.days
             for value in values
         ]
-        for label, first, last in _ranges(window_at(Period.DAY, timezone.now(), self.zone).first_day):
+        for label, first, last in day_ranges(window_at(Period.DAY, timezone.now(), self.zone).first_day):
             yield {
                 "selected": self.days == {FROM: first, UNTIL: last},
                 "query_string": changelist.get_query_string({FROM: _text(first) or None, UNTIL: _text(last) or None}),
@@ -106,7 +106,8 @@ class UncountedFilter(admin.SimpleListFilter):
         return queryset.filter(journal_id__isnull=True) if self.value() == "1" else queryset
 
 
-def _ranges(today: date) -> Iterator[tuple[_StrPromise, date | None, date | None]]:
+def day_ranges(today: date) -> Iterator[tuple[_StrPromise, date | None, date | None]]:
+    """Yield the ranges of days that are asked for most, with their names."""
     first = today.replace(day=1)
     last_month = first - timedelta(days=1)
     yield _("Any day"), None, None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 else:
     RecordPaginator = Paginator
 
-__all__ = ["MAX_COUNT", "BoundedPaginator", "RecordList", "search"]
+__all__ = ["MAX_COUNT", "BoundedPaginator", "RecordList", "search", "users_named"]
 
 #: So many records are counted and can be paged through; older ones are reached by searching and filtering.
 MAX_COUNT: Final = 10_000
@@ -82,11 +82,11 @@ def search(queryset: QuerySet[SpendRecord], term: str) -> QuerySet[SpendRecord]:
 
 def _owners(term: str) -> Iterator[tuple[str, Any]]:
     yield "project_id", term
-    for user_id in dict.fromkeys((term, *_users_named(term))):
+    for user_id in dict.fromkeys((term, *users_named(term))):
         yield "user_id", user_id
 
 
-def _users_named(term: str) -> list[str]:
+def users_named(term: str) -> list[str]:
     """Return the ids of users with exactly this name; of the user model's fields only those with an index are asked."""
     model = get_user_model()
     fields: list[Any] = [model._meta.get_field(name) for name in name_fields()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from django.utils import formats, timezone
@@ -13,6 +14,7 @@ from ..scopes import Scope
 from ..templatetags.amounts import plain, usd
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
     from decimal import Decimal
 
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
     from ..models import BudgetLimit
     from ..templatetags.amounts import Rounding
 
-__all__ = ["NOTHING", "figure", "instant", "limit", "moment", "name", "named", "number", "per", "usd", "whose"]
+__all__ = ["NOTHING", "exact", "figure", "fine_places", "instant", "limit", "moment", "name", "named", "number", "per", "usd", "whose"]
 
 NOTHING: Final = "\N{EN DASH}"
+
+_CENTS: Final = 2
+_FINEST: Final = 7  # digits of a nano-dollar below the cent
 
 #: Characters that turn the direction of the text around them, and are themselves not seen.
 _TURNING: Final = {
@@ -84,3 +89,28 @@ def whose(row: BudgetLimit) -> str:
             return row.subject.id
         case Scope.GLOBAL:
             return _("the whole site")
+
+
+def exact(amount: Decimal, places: int = 0) -> SafeString:
+    """
+    Return an exact amount with what is finer than a cent set apart.
+
+    That is filled up to so many places by what is as wide as a digit, so that the points of a column are in line.
+    """
+    text = usd(amount)
+    point = formats.get_format("DECIMAL_SEPARATOR")
+    whole, _point, rest = text.rpartition(point)
+    fine = "".join(takewhile(str.isdigit, rest[_CENTS:]))
+    html = '<data class="budget-exact" value="{}">{}{}{}<span class="budget-digits">{}</span>{}</data>{}'
+    after = rest[_CENTS + len(fine) :]
+    return format_html(
+        html, plain(amount), whole, point, rest[:_CENTS], fine, after, "\N{FIGURE SPACE}" * (places - len(fine))
+    )
+
+
+def fine_places(amounts: Collection[int]) -> int:
+    """Return how many digits finer than a cent amounts (nano-USD) need at most."""
+    places = 0
+    while any(nanos % 10 ** (_FINEST - places) for nanos in amounts):
+        places += 1
+    return places
