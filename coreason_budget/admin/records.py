@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote
-from django.urls import reverse
+from django.core.exceptions import PermissionDenied
+from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..models import SpendRecord
-from . import confirmation, words
+from . import confirmation, overview, words
 from .record_export import export_csv
 from .record_filters import FROM, KIND, UNTIL, DaysFilter, UncountedFilter
 from .record_links import links_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
     from .record_links import Links
@@ -59,6 +61,19 @@ class SpendRecordAdmin(RecordModelAdmin):
 
     class Media:
         css = {"all": ["coreason_budget/admin.css"]}  # noqa: RUF012 - so declared by Django
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the pages of records, and the overview."""
+        overview_url = path(
+            "overview/", self.admin_site.admin_view(self.overview_view), name="coreason_budget_overview"
+        )
+        return [overview_url, *super().get_urls()]
+
+    def overview_view(self, request: HttpRequest) -> HttpResponse:
+        """Show where the money goes."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return overview.page(self, request)
 
     # who may ---------------------------------------------------------------------------------------------------------
 

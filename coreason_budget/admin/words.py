@@ -23,7 +23,21 @@ if TYPE_CHECKING:
     from ..models import BudgetLimit
     from ..templatetags.amounts import Rounding
 
-__all__ = ["NOTHING", "exact", "figure", "fine_places", "instant", "limit", "moment", "name", "named", "number", "per", "usd", "whose"]
+__all__ = [
+    "NOTHING",
+    "exact",
+    "figure",
+    "fine_places",
+    "instant",
+    "limit",
+    "moment",
+    "name",
+    "named",
+    "number",
+    "per",
+    "usd",
+    "whose",
+]
 
 NOTHING: Final = "\N{EN DASH}"
 
@@ -101,7 +115,7 @@ def exact(amount: Decimal, places: int = 0) -> SafeString:
     point = formats.get_format("DECIMAL_SEPARATOR")
     whole, _point, rest = text.rpartition(point)
     fine = "".join(takewhile(str.isdigit, rest[_CENTS:]))
-    html = '<data class="budget-exact" value="{}">{}{}{}<span class="budget-digits">{}</span>{}</data>{}'
+    html = '<data class="budget-exact" dir="ltr" value="{}">{}{}{}<span class="budget-digits">{}</span>{}</data>{}'
     after = rest[_CENTS + len(fine) :]
     return format_html(
         html, plain(amount), whole, point, rest[:_CENTS], fine, after, "\N{FIGURE SPACE}" * (places - len(fine))

@@ -45,7 +45,10 @@ class Element:
         for child in self.children:
             if isinstance(child, Element):
                 fits = (not tag or child.tag == tag) and (not css or css in child.classes)
-                if fits and all(child.attributes.get(name.rstrip("_")) == value for name, value in attributes.items()):
+                if fits and all(
+                    child.attributes.get(name.rstrip("_").replace("_", "-")) == value
+                    for name, value in attributes.items()
+                ):
                     yield child
                 yield from child.all(tag, css, **attributes)
 

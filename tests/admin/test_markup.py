@@ -44,6 +44,9 @@ def hostile(boss):
         "records": boss.get("spendrecord_changelist"),
         "found": boss.get("spendrecord_changelist", q=SCRIPT),
         "days": boss.get("spendrecord_changelist", **{"from": "2026-01-01", "kind__exact": "charge"}),
+        "overview": boss.get("overview"),
+        "named": boss.get("overview", user=SCRIPT, project=QUOTES, model=TURNED, by="project"),
+        "wrong": boss.get("overview", user="x" * 300, **{"from": SCRIPT}),
         "add": boss.get("userlimit_add"),
         "user": boss.get("userlimit_change", limits[0].pk),
         "project": boss.get("projectlimit_change", projects[0].pk),
@@ -74,12 +77,12 @@ def test_hostile_names_are_shown_and_do_nothing(hostile):
     for name, page in hostile.items():
         assert SCRIPT not in page.html, name
         assert "<img src=x" not in page.html, name
-    for name in ("userlimit", "projectlimit", "records", "block", "boost", "refunding", "refunded"):
+    for name in ("userlimit", "projectlimit", "records", "overview", "block", "boost", "refunding", "refunded"):
         assert SCRIPT in hostile[name].root.text, name
 
 
 def test_what_turns_text_around_is_made_visible_and_kept_apart(hostile):
-    for name in ("userlimit", "projectlimit", "records", "block", "boost", "refunding"):
+    for name in ("userlimit", "projectlimit", "records", "overview", "block", "boost", "refunding"):
         shown = [each.text for each in hostile[name].root.all("bdi")]
         assert "ann⟨U+202E⟩gpj.exe" in shown, name
         assert not any("\N{RIGHT-TO-LEFT OVERRIDE}" in text for text in shown), name
@@ -100,7 +103,7 @@ def test_the_rows_of_a_page_of_confirmation_have_headers(hostile):
 
 
 def test_every_input_that_is_seen_has_a_label(hostile):
-    for name in ("block", "boost", "objection", "refunding", "days"):
+    for name in ("block", "boost", "objection", "refunding", "days", "overview", "wrong"):
         page = hostile[name]
         labelled = {label.attributes.get("for") for label in page.root.all("label")}
         wrapped = [field for label in page.root.all("label") for tag in ("input", "select") for field in label.all(tag)]
