@@ -7,9 +7,9 @@ Most methods are operations (generators); the manager drives them synchronously 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING
-from uuid import uuid4
+from functools import lru_cache, partial
+from secrets import token_hex
+from typing import TYPE_CHECKING, Final
 
 from .exceptions import BudgetUnavailableError
 from .ledger.housekeeping import Housekeeper
@@ -22,7 +22,7 @@ from .money import to_usd
 from .periods import from_ms, window_at
 from .reporting import Reporter
 from .results import AccountStatus, Receipt
-from .scopes import Scope, Subject, subjects_of
+from .scopes import subjects_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,12 +31,16 @@ if TYPE_CHECKING:
     from .ledger.redis import RedisLedger
     from .ledger.scripts import Answer, Booking
     from .ledger.steps import Operation
+    from .scopes import Subject
     from .spends import Spend
 
     #: Works out how accounts stand, when it is wanted.
     Show = Callable[[], tuple[AccountStatus, ...]]
 
 __all__ = ["BudgetGuard", "Hold"]
+
+#: Of so many pairs of a user and a project the accounts are remembered: keys and limits by default, some 1 KiB each.
+KNOWN_ACCOUNTS: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,6 @@ class Hold:
     amount: int
     counted: bool = True
 
-    def bearer(self) -> Charge:
-        """Return an empty charge that says whose hold it is."""
-        return Charge("", 0, *_owner(self.deposit), hold_id=self.id)
-
 
 class BudgetGuard:
     """Lets a call through or not, and books what it cost."""
@@ -60,6 +60,7 @@ class BudgetGuard:
         self._ledger = ledger
         self._reporter = Reporter(ledger.config.time_zone, BudgetGuard)
         self._housekeeper = Housekeeper(ledger, self.report_swept)
+        self._known_accounts = lru_cache(KNOWN_ACCOUNTS)(self._accounts)
 
     @property
     def housekeeper(self) -> Housekeeper:
@@ -72,14 +73,10 @@ class BudgetGuard:
 
         Raise BudgetExceededError or BudgetUnavailableError.
         """
-        hold = Hold(uuid4().hex, deposit, amount)
-        granted = yield from self._decide(
-            self._ledger.reserve(hold.id, deposit, amount, _ms(ttl), hold.bearer(), least=least),
-            hold,
-            amount,
-            "reserve",
-        )
-        return replace(hold, counted=False) if granted is None else replace(hold, amount=granted)
+        hold_id = token_hex(16)
+        asked = self._ledger.reserve(hold_id, deposit, amount, _ms(ttl), least=least)
+        granted = yield from self._decide(asked, deposit, amount, "reserve")
+        return Hold(hold_id, deposit, amount if granted is None else granted, counted=granted is not None)
 
     def top_up(self, hold: Hold, amount: int, ttl: float, *, least: int | None = None) -> Operation[int]:
         """
@@ -89,32 +86,30 @@ class BudgetGuard:
         """
         if not hold.counted:
             return amount
-        more = self._ledger.top_up(
-            hold.id, hold.deposit, amount, _ms(ttl), hold.bearer(), nonce=uuid4().hex, least=least
-        )
-        granted = yield from self._decide(more, hold, amount, "top_up")
+        more = self._ledger.top_up(hold.id, hold.deposit, amount, _ms(ttl), nonce=token_hex(16), least=least)
+        granted = yield from self._decide(more, hold.deposit, amount, "top_up")
         return amount if granted is None else granted
 
     def check(self, deposit: Deposit, amount: int) -> Operation[bool]:
         """Return True if an amount (nano-USD) fits now and something remains; else raise as reserve() does."""
-        hold = Hold(uuid4().hex, deposit, amount)
-        yield from self._decide(self._ledger.reserve(hold.id, deposit, amount, 0, hold.bearer()), hold, amount, "check")
+        yield from self._decide(self._ledger.reserve(token_hex(16), deposit, amount, 0), deposit, amount, "check")
         return True
 
     def accounts(self, user_id: object, project_id: object) -> Deposit:
         """Return the accounts of a call. Raise ValueError or TypeError for an id that cannot be one."""
-        return self._ledger.deposit(subjects_of(user_id, project_id))
+        if type(user_id) is str and (project_id is None or type(project_id) is str):
+            return self._known_accounts(user_id, project_id)
+        return self._accounts(user_id, project_id)
 
     def charge(
         self, deposit: Deposit, spend: Spend, *, hold: Hold | None = None, final: bool = False
     ) -> Operation[Receipt]:
         """Book a cost, on a hold or bare. Raise ChargeConflictError for an id that was used with another cost."""
-        user_id, project_id = _owner(deposit)
         charge = Charge(
             charge_id=spend.charge_id,
             cost=spend.cost,
-            user_id=user_id,
-            project_id=project_id,
+            user_id=deposit.user_id,
+            project_id=deposit.project_id,
             model=spend.model,
             hold_id=hold.id if hold is not None and hold.counted else "",
             input_tokens=spend.input_tokens,
@@ -122,7 +117,7 @@ class BudgetGuard:
             metadata=spend.metadata,
         )
         charged = yield from self._ledger.charge(
-            charge, deposit, nonce=uuid4().hex, final=final, observed=spend.observed
+            charge, deposit, nonce=token_hex(16), final=final, observed=spend.observed
         )
         self._housekeeper.nudge(deposit.subjects)
         if charged.error is not None:
@@ -148,7 +143,7 @@ class BudgetGuard:
     def refund(self, wanted: Refund) -> Operation[Receipt]:
         """Take back what a record was booked with. Raise RefundError or BudgetUnavailableError."""
         try:
-            refunded = yield from refund(self._ledger, wanted, nonce=uuid4().hex)
+            refunded = yield from refund(self._ledger, wanted, nonce=token_hex(16))
         except BudgetUnavailableError as error:
             yield from self._reporter.unavailable(error, "refund")
             raise
@@ -171,7 +166,7 @@ class BudgetGuard:
             return tuple
         show: Show = tuple
         try:
-            released = yield from self._ledger.release(hold.id, hold.deposit, hold.bearer())
+            released = yield from self._ledger.release(hold.id, hold.deposit)
             show = partial(self._standing, hold.deposit.subjects, released)
         except BudgetUnavailableError as error:
             self.abandon(hold)
@@ -182,7 +177,7 @@ class BudgetGuard:
     def abandon(self, hold: Hold) -> None:
         """Have a hold given back later. This is no operation: it does no input or output, in any thread."""
         if hold.counted:
-            self._ledger.journal.abandon(hold.id, hold.deposit, hold.bearer())
+            self._ledger.journal.abandon(hold.id, hold.deposit)
 
     def extend(self, hold: Hold, ttl: float) -> Operation[None]:
         """Keep a hold for ttl seconds from now. Raise HoldClosedError if it has ended."""
@@ -222,8 +217,11 @@ class BudgetGuard:
 
     # the bodies ------------------------------------------------------------------------------------------------------
 
+    def _accounts(self, user_id: object, project_id: object) -> Deposit:
+        return self._ledger.deposit(subjects_of(user_id, project_id))
+
     def _decide(
-        self, asked: Operation[Granted | Refused], hold: Hold, amount: int, operation: str
+        self, asked: Operation[Granted | Refused], deposit: Deposit, amount: int, operation: str
     ) -> Operation[int | None]:
         """Return how much is held, None if the ledger does not answer and calls are let through all the same."""
         try:
@@ -233,7 +231,7 @@ class BudgetGuard:
             if self._ledger.config.on_unavailable == "allow":
                 return None
             raise
-        self._housekeeper.nudge(hold.deposit.subjects)
+        self._housekeeper.nudge(deposit.subjects)
         if isinstance(verdict, Refused):
             raise (yield from self._reporter.refused(verdict, amount))
         return verdict.amount
@@ -296,12 +294,6 @@ class BudgetGuard:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _owner(deposit: Deposit) -> tuple[str, str]:
-    """Return the user's and the project's id (empty if there is no project)."""
-    ids = {subject.scope: subject.id for subject in deposit.subjects}
-    return ids[Scope.USER], ids.get(Scope.PROJECT, "")
 
 
 def _known(view: AccountView) -> AccountView:

@@ -6,7 +6,7 @@ Inside, money is an ``int`` of nano-dollars (1e-9 USD). At the edges it is a ``D
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Final
 
 __all__ = ["MAX_USD", "NANOS_PER_USD", "Amount", "plain_text", "to_nanos", "to_usd"]
@@ -14,6 +14,8 @@ __all__ = ["MAX_USD", "NANOS_PER_USD", "Amount", "plain_text", "to_nanos", "to_u
 NANOS_PER_USD: Final = 1_000_000_000
 MAX_USD: Final = Decimal(1_000_000_000)
 _SHOWN: Final = 80  # characters of a bad value in a message
+#: Has room for every digit of an amount, whatever the caller's own context is set to.
+_EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 Amount = Decimal | str | int | float
 
@@ -34,8 +36,7 @@ def to_nanos(value: Amount, name: str = "amount", *, signed: bool = False) -> in
         raise ValueError(f"{name} must not be negative, got {value!r}.")
     if usd.copy_abs() > MAX_USD:
         raise ValueError(f"{name} must be at most {MAX_USD:,} USD, got {_short(value)}.")
-    with localcontext(prec=60):
-        nanos = int((usd * NANOS_PER_USD).to_integral_value(ROUND_HALF_EVEN))
+    nanos = int(_EXACT.to_integral_value(_EXACT.multiply(usd, NANOS_PER_USD)))
     if nanos == 0 and usd:
         return 1 if usd > 0 else -1
     return nanos

@@ -6,8 +6,8 @@ import unicodedata
 import weakref
 from contextlib import suppress
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
 from .exceptions import RefundError
 from .ledger.refunds import REFUND_PREFIX, Refund
@@ -78,7 +78,7 @@ def spend_of(
     """
     return Spend(
         cost=to_nanos(cost, "cost"),
-        charge_id=uuid4().hex if charge_id is None else _clean_charge_id(charge_id),
+        charge_id=token_hex(16) if charge_id is None else _clean_charge_id(charge_id),
         model="" if model is None else _clean_model(model),
         input_tokens=input_tokens,
         output_tokens=output_tokens,

@@ -14,6 +14,7 @@ import weakref
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
     from ..conf import BudgetConfig
+    from ..models import SpendRecord
 
 __all__ = ["Database", "deferred_writes", "flush_all", "in_request", "loop_is_running"]
 
@@ -91,9 +93,7 @@ class Database:
     @property
     def alias(self) -> str:
         """The database that spend records are written to."""
-        from ..models import SpendRecord
-
-        return router.db_for_write(SpendRecord) or DEFAULT_DB_ALIAS
+        return router.db_for_write(_spend_record()) or DEFAULT_DB_ALIAS
 
     def call(self, work: Callable[[], T]) -> T:
         """
@@ -189,10 +189,11 @@ class Database:
         isolated = isolation.current()
         if self._work == "thread" and isolated is None:
             return None
+        if isolation.is_in_test_case(own):
+            return own
         test = own if isolated is None or isolated.database is None else isolated.database
-        for connection in (own, test):
-            if isolation.is_in_test_case(connection):
-                return connection
+        if test is not own and isolation.is_in_test_case(test):
+            return test
         return test if _is_in_memory(own) else None
 
     def _may_be_inline(self) -> bool:
@@ -283,6 +284,13 @@ class Database:
             connection.close_if_unusable_or_obsolete()
         if not own.settings_dict["AUTOCOMMIT"]:
             own.set_autocommit(True)
+
+
+@cache
+def _spend_record() -> type[SpendRecord]:
+    from ..models import SpendRecord
+
+    return SpendRecord
 
 
 def loop_is_running() -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..scopes import Subject
     from .redis import RedisLedger
-    from .scripts import Charge, Deposit
+    from .scripts import Deposit
     from .steps import Operation
 
 __all__ = ["HoldRequest", "ask_to_hold", "overflow", "reserve"]
@@ -34,14 +34,13 @@ class HoldRequest:
     deposit: Deposit
     amount: int
     ttl: int
-    bearer: Charge
     least: int | None = None
     nonce: str = ""
 
     def args(self) -> tuple[str | int, ...]:
         """Return the arguments of the script that are of this request."""
         least = "" if self.least is None else self.least
-        return self.deposit.defaults, self.amount, self.ttl, self.bearer.payload(), least, self.nonce
+        return self.deposit.defaults, self.amount, self.ttl, self.deposit.payload, least, self.nonce
 
 
 def reserve(ledger: RedisLedger, request: HoldRequest) -> Operation[Granted | Refused]:
@@ -62,7 +61,7 @@ def reserve(ledger: RedisLedger, request: HoldRequest) -> Operation[Granted | Re
     finally:
         # Whoever lost a reply meanwhile: a release too many does no harm, a hold for nobody does.
         if request.ttl and ledger.lost != lost_before and not isinstance(verdict, Granted):
-            ledger.journal.abandon(request.hold_id, request.deposit, request.bearer)
+            ledger.journal.abandon(request.hold_id, request.deposit)
     return verdict
 
 
@@ -77,7 +76,7 @@ def ask_to_hold(ledger: RedisLedger, request: HoldRequest) -> Operation[Granted 
 
 def _ask(ledger: RedisLedger, request: HoldRequest) -> Operation[Granted | Refused]:
     deposit, names = request.deposit, ledger.keys
-    keys = [names.hold(request.hold_id), names.deadlines, names.journal, *names.accounts(deposit.subjects)]
+    keys = [names.hold(request.hold_id), names.deadlines, names.journal, *deposit.keys]
     args = request.args()
     reply = yield from opened(ledger, deposit, lambda: ledger.ask("reserve", keys, *args))
     match reply:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..exceptions import BudgetUnavailableError
@@ -127,18 +126,18 @@ class Journal:
             self._aside.add(booking.journal_id)
             logger.error("The database refuses a charge; it stays in the journal: {}: {}", error, booking)
 
-    def abandon(self, hold_id: str, deposit: Deposit, charge: Charge) -> None:
+    def abandon(self, hold_id: str, deposit: Deposit) -> None:
         """
         Release a hold in the background: nobody waits for it, or nobody knows whether it was made.
 
         Does no input or output here and may be called from a destructor.
         """
-        note = replace(charge, charge_id=f"release:{hold_id}", cost=0, kind="adjustment", hold_id=hold_id)
+        note = Charge(f"release:{hold_id}", 0, deposit.user_id, deposit.project_id, kind="adjustment", hold_id=hold_id)
         durable = not self._ledger.database.is_inline()
 
         def release() -> None:
             try:
-                self._ledger.run(self._ledger.release(hold_id, deposit, charge))
+                self._ledger.run(self._ledger.release(hold_id, deposit))
             except BudgetUnavailableError:
                 if durable:
                     self.writer([Booking(note, None, self._ledger.now())])()
@@ -272,7 +271,7 @@ class Journal:
             # Doubt first: what the hold gives back must not be had before the charge is counted.
             yield from ledger.call("ack", keys, ["", charge.charge_id, "doubt", indexes])
             if charge.hold_id:
-                yield from ledger.release(charge.hold_id, ledger.deposit(accounts), charge)
+                yield from ledger.release(charge.hold_id, ledger.deposit(accounts))
             yield Query(lambda c=charge: mark_counted([c.charge_id]))  # type: ignore[misc]
         return len(bookings)
 

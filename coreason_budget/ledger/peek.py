@@ -31,7 +31,8 @@ def peek(ledger: RedisLedger, subjects: tuple[Subject, ...]) -> Operation[dict[S
     Accounts that can be decided on cost no query; for the others of a scope there is one for limits and one for sums.
     Raise BudgetUnavailableError if Redis or the database does not answer.
     """
-    reply = yield from ledger.ask("peek", ledger.keys.accounts(subjects), ledger.deposit(subjects).defaults)
+    deposit = ledger.deposit(subjects)
+    reply = yield from ledger.ask("peek", deposit.keys, deposit.defaults)
     views = dict(zip(subjects, parse_accounts(reply[3::2]), strict=True))
     fresh = dict(zip(subjects, reply[2::2], strict=True))
     unsure = {subject: view for subject, view in views.items() if not view.is_complete or fresh[subject] != "1"}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from redis.exceptions import NoScriptError
 
 from ..exceptions import BudgetUnavailableError, ChargeConflictError, HoldClosedError
+from ..scopes import Scope, Subject
 from .connection import Connections
 from .database import Database
 from .holds import HoldRequest, ask_to_hold, overflow, reserve
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
     from ..conf import BudgetConfig
     from ..periods import Period
-    from ..scopes import Scope, Subject
     from .observations import Observation
 
 __all__ = ["LimitSource", "RedisLedger"]
@@ -146,7 +146,16 @@ class RedisLedger:
 
     def deposit(self, subjects: tuple[Subject, ...]) -> Deposit:
         """Return the accounts of a call with their default limits."""
-        return Deposit(subjects, "|".join(map(self._defaults_text, subjects)))
+        ids = {subject.scope: subject.id for subject in subjects}
+        user_id, project_id = ids.get(Scope.USER, ""), ids.get(Scope.PROJECT, "")
+        return Deposit(
+            subjects=subjects,
+            keys=tuple(self.keys.accounts(subjects)),
+            defaults="|".join(map(self._defaults_text, subjects)),
+            user_id=user_id,
+            project_id=project_id,
+            payload=Charge("", 0, user_id, project_id).payload(),
+        )
 
     def _defaults_text(self, subject: Subject) -> str:
         kind = (subject.scope, bool(subject.id))  # an anonymous visitor has limits of his own
@@ -156,7 +165,7 @@ class RedisLedger:
         return text
 
     def reserve(
-        self, hold_id: str, deposit: Deposit, amount: int, ttl: int, charge: Charge, *, least: int | None = None
+        self, hold_id: str, deposit: Deposit, amount: int, ttl: int, *, least: int | None = None
     ) -> Operation[Granted | Refused]:
         """
         Hold an amount on all accounts, or tell why not; with a ttl of 0 only decide.
@@ -164,7 +173,7 @@ class RedisLedger:
         Where the amount has no room, what has is held if that is ``least`` or more (default: all or nothing).
         Raise BudgetUnavailableError, and HoldClosedError or ChargeConflictError for an id that was used before.
         """
-        return (yield from reserve(self, HoldRequest(hold_id, deposit, amount, ttl, charge, least)))
+        return (yield from reserve(self, HoldRequest(hold_id, deposit, amount, ttl, least)))
 
     def top_up(
         self,
@@ -172,7 +181,6 @@ class RedisLedger:
         deposit: Deposit,
         amount: int,
         ttl: int,
-        charge: Charge,
         *,
         nonce: str,
         least: int | None = None,
@@ -182,12 +190,11 @@ class RedisLedger:
 
         Raise HoldClosedError if the hold has ended or is unknown.
         """
-        return (yield from ask_to_hold(self, HoldRequest(hold_id, deposit, amount, ttl, charge, least, nonce)))
+        return (yield from ask_to_hold(self, HoldRequest(hold_id, deposit, amount, ttl, least, nonce)))
 
     def status(self, deposit: Deposit) -> Operation[tuple[AccountView, ...]]:
         """Return all accounts of a call as they stand now."""
-        keys = self.keys.accounts(deposit.subjects)
-        reply = yield from opened(self, deposit, lambda: self.ask("status", keys, deposit.defaults))
+        reply = yield from opened(self, deposit, lambda: self.ask("status", deposit.keys, deposit.defaults))
         return parse_accounts(reply[2:])
 
     def charge(
@@ -211,7 +218,7 @@ class RedisLedger:
             self.keys.deadlines,
             self.keys.journal,
             self.keys.learned("" if observed is None else observed.slot),
-            *self.keys.accounts(deposit.subjects),
+            *deposit.keys,
         ]
         try:
             reply = yield from self.ask(
@@ -246,9 +253,9 @@ class RedisLedger:
             observed.learn(reply[3:])
         return Charged(answer, first)
 
-    def release(self, hold_id: str, deposit: Deposit, charge: Charge) -> Operation[Released]:
-        """Give back what is left of a hold. ``charge`` says whose it is."""
-        keys = [self.keys.hold(hold_id), self.keys.deadlines, self.keys.journal, *self.keys.accounts(deposit.subjects)]
+    def release(self, hold_id: str, deposit: Deposit) -> Operation[Released]:
+        """Give back what is left of a hold."""
+        keys = [self.keys.hold(hold_id), self.keys.deadlines, self.keys.journal, *deposit.keys]
         reply = yield from self.ask("release", keys, deposit.defaults)
         match reply:
             case ["released", _, *shown]:
@@ -262,7 +269,7 @@ class RedisLedger:
 
     def extend(self, hold_id: str, deposit: Deposit, ttl: int) -> Operation[int]:
         """Move the deadline of a hold to ttl from now and return it. Raise HoldClosedError if the hold has ended."""
-        keys = [self.keys.hold(hold_id), self.keys.deadlines, *self.keys.accounts(deposit.subjects)]
+        keys = [self.keys.hold(hold_id), self.keys.deadlines, *deposit.keys]
         reply = yield from self.call("extend", keys, (self.injected_now(), ttl))
         if reply[0] != "ok":
             raise HoldClosedError(f"The hold {hold_id!r} cannot be extended: it has ended or is unknown.")

@@ -67,7 +67,7 @@ def refund(ledger: RedisLedger, wanted: Refund, *, nonce: str) -> Operation[Refu
             ledger.keys.charge(charge.charge_id),
             ledger.keys.hold(charge.hold_id),
             ledger.keys.journal,
-            *ledger.keys.accounts(deposit.subjects),
+            *deposit.keys,
         ],
         deposit.defaults,
         "" if wanted.amount is None else wanted.amount,

@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 _JSON: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_quoted: Final = json.encoder.encode_basestring
 PERIOD_OF_CODE: Final = {period.code: period for period in PERIODS}
 UNLIMITED: Final = "u"
 
@@ -149,10 +150,18 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """The accounts of a call with their default limits (nano-USD, ``day,week,month`` for each, joined by ``|``)."""
+    """
+    The accounts of a call: whose they are, their keys, their default limits, and what the journal says of their hold.
+
+    ``defaults`` are nano-USD, ``day,week,month`` for each account, joined by ``|``.
+    """
 
     subjects: tuple[Subject, ...]
+    keys: tuple[str, ...]
     defaults: str
+    user_id: str
+    project_id: str
+    payload: str
 
 
 def defaults_text(limits: Mapping[Period, int | None]) -> str:
@@ -241,14 +250,14 @@ class Charge:
 
     def payload(self) -> str:
         """Return what the journal keeps beside the id and the cost, as JSON."""
-        values: dict[str, Any] = {"u": self.user_id, "p": self.project_id, "m": self.model}
+        text = f'{{"u":{_quoted(self.user_id)},"p":{_quoted(self.project_id)},"m":{_quoted(self.model)}'
         if self.input_tokens is not None:
-            values["i"] = self.input_tokens
+            text += f',"i":{self.input_tokens:d}'
         if self.output_tokens is not None:
-            values["o"] = self.output_tokens
+            text += f',"o":{self.output_tokens:d}'
         if self.metadata:
-            values["x"] = dict(self.metadata)
-        return _JSON.encode(values)
+            text += f',"x":{_JSON.encode(dict(self.metadata))}'
+        return text + "}"
 
     @classmethod
     def from_payload(cls, payload: str, *, charge_id: str, cost: int, kind: str, hold_id: str) -> Charge:

@@ -83,7 +83,7 @@ def test_a_late_release_refunds_once(driver: Driver, budget: BudgetManager, cloc
 
     assert records() == [("expired", "0.5"), ("refund", "-0.5")]
     assert [item.spent for item in driver(budget, "status", "ann", "apollo")] == [0, 0, 0]
-    assert budget.ledger.run(budget.ledger.release(made.id, made.deposit, made.bearer())).now is False
+    assert budget.ledger.run(budget.ledger.release(made.id, made.deposit)).now is False
     assert (spent(driver, budget, "ann"), booked()) == ("0", "0")
 
 

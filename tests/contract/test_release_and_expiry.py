@@ -50,10 +50,10 @@ def test_a_second_release_of_the_same_hold_changes_nothing(
     driver(budget, "reserve", "ann", amount="0.3")
     hold = driver(budget, "reserve", "ann", amount="0.5")
     made = hold._made()
-    assert budget.ledger.run(budget.ledger.release(made.id, made.deposit, made.bearer())).now is True
+    assert budget.ledger.run(budget.ledger.release(made.id, made.deposit)).now is True
     before = dump(backend)
 
-    assert budget.ledger.run(budget.ledger.release(made.id, made.deposit, made.bearer())).now is False
+    assert budget.ledger.run(budget.ledger.release(made.id, made.deposit)).now is False
 
     assert dump(backend) == before
 
@@ -61,10 +61,10 @@ def test_a_second_release_of_the_same_hold_changes_nothing(
 def test_a_reserve_that_arrives_after_its_release_does_not_come_alive(driver: Driver, budget: BudgetManager) -> None:
     other = driver(budget, "reserve", "ann", amount="0.1")._made()
     ledger = budget.ledger
-    assert ledger.run(ledger.release("late", other.deposit, other.bearer())).now is False
+    assert ledger.run(ledger.release("late", other.deposit)).now is False
 
     with pytest.raises(HoldClosedError, match="late"):
-        ledger.run(ledger.reserve("late", other.deposit, 5, 1000, other.bearer()))
+        ledger.run(ledger.reserve("late", other.deposit, 5, 1000))
 
     assert held(driver, budget, "ann") == "0.1"
 
@@ -74,14 +74,14 @@ def test_a_repeated_reserve_gets_the_first_answer_or_a_conflict(driver: Driver, 
     made = driver(budget, "reserve", "ann", amount="0.1")._made()
     bob = driver(budget, "reserve", "bob", amount="0.1")._made()
 
-    again = ledger.run(ledger.reserve(made.id, made.deposit, made.amount, 1000, made.bearer()))
+    again = ledger.run(ledger.reserve(made.id, made.deposit, made.amount, 1000))
 
     assert isinstance(again, Granted)
     assert again.deadline == ledger.now() + 600_000  # the first one
     with pytest.raises(ValueError, match="another amount or account"):
-        ledger.run(ledger.reserve(made.id, made.deposit, made.amount + 1, 1000, made.bearer()))
+        ledger.run(ledger.reserve(made.id, made.deposit, made.amount + 1, 1000))
     with pytest.raises(ValueError, match="another amount or account"):
-        ledger.run(ledger.reserve(made.id, bob.deposit, made.amount, 1000, bob.bearer()))
+        ledger.run(ledger.reserve(made.id, bob.deposit, made.amount, 1000))
     assert held(driver, budget, "ann") == "0.1"
 
 

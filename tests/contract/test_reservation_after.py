@@ -126,7 +126,7 @@ def test_status_after_the_release_of_a_hold_that_others_ended(
     driver(budget, "reserve", "ann", amount="0.1")
     hold = driver(budget, "reserve", "ann", amount="0.5")
     made = hold._made()
-    budget.ledger.run(budget.ledger.release(made.id, made.deposit, made.bearer()))
+    budget.ledger.run(budget.ledger.release(made.id, made.deposit))
     if end == "unknown":
         with backend.client() as client:
             client.delete(budget.ledger.keys.hold(made.id))

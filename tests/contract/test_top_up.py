@@ -108,9 +108,7 @@ def test_a_repeated_top_up_is_held_once(budget: BudgetManager) -> None:
     hold = ledger.run(guard.reserve(guard.accounts("ann", None), 900_000_000, 60))
 
     def top_up(nonce: str) -> int:
-        verdict = ledger.run(
-            ledger.top_up(hold.id, hold.deposit, 500_000_000, 60_000, hold.bearer(), nonce=nonce, least=1)
-        )
+        verdict = ledger.run(ledger.top_up(hold.id, hold.deposit, 500_000_000, 60_000, nonce=nonce, least=1))
         return verdict.amount  # type: ignore[union-attr]
 
     assert [top_up("a"), top_up("a")] == [100_000_000, 100_000_000]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from coreason_budget import BudgetExceededError
+from coreason_budget.ledger.scripts import Charge
 from coreason_budget.models import SpendRecord
 
 from .tools import account, booked, held, lose_accounts, spent
@@ -216,7 +216,7 @@ def test_an_account_that_was_led_days_ahead_is_exact_when_it_is_known_again(
     made = driver(budget, "reserve", "ann", amount=4, ttl=86_400)._made()
     assert budget.flush(10)
     clock.set("2030-05-01T12:00:00+00:00")  # as it was all the time
-    late = replace(made.bearer(), charge_id="late", cost=2_000_000_000, hold_id=made.id)
+    late = Charge("late", 2_000_000_000, made.deposit.user_id, made.deposit.project_id, hold_id=made.id)
     charged = budget.ledger.run(budget.ledger.charge(late, made.deposit, nonce="of this call", final=True))
     assert charged.first is True
     assert budget.flush(10)

@@ -86,7 +86,7 @@ def is_refused(manager: BudgetManager, hold: Any, operation: str) -> bool:
             case "charge":
                 return not hold.charge(cost="0.5", charge_id="c-1", final=True).counted
             case "release":
-                hold._manager.drive(manager.ledger.release(hold.id, hold._hold.deposit, hold._hold.bearer()))
+                hold._manager.drive(manager.ledger.release(hold.id, hold._hold.deposit))
             case "extend":
                 hold.extend(60)
             case "sweep":

@@ -203,8 +203,8 @@ FAULTS: Final = (
     Fault("a hold given back before its charge is doubted", "journal.py",
           '            yield from ledger.call("ack", keys, ["", charge.charge_id, "doubt", indexes])\n'
           "            if charge.hold_id:\n"
-          "                yield from ledger.release(charge.hold_id, ledger.deposit(accounts), charge)\n",
+          "                yield from ledger.release(charge.hold_id, ledger.deposit(accounts))\n",
           "            if charge.hold_id:\n"
-          "                yield from ledger.release(charge.hold_id, ledger.deposit(accounts), charge)\n"
+          "                yield from ledger.release(charge.hold_id, ledger.deposit(accounts))\n"
           '            yield from ledger.call("ack", keys, ["", charge.charge_id, "doubt", indexes])\n'),
 )  # fmt: skip

@@ -133,6 +133,9 @@ def patched(world: World) -> Iterator[None]:
     def uuid4() -> UUID:
         return UUID(int=world.ids.getrandbits(128), version=4)
 
+    def token_hex(nbytes: int) -> str:
+        return world.ids.randbytes(nbytes).hex()
+
     async def pause(pause: steps.Pause, _: Any) -> None:
         await world.scheduler.apark(round(pause.seconds * 1000))
 
@@ -147,7 +150,7 @@ def patched(world: World) -> Iterator[None]:
         return real_store(bookings)
 
     real_store = records.store
-    fakes = {"uuid4": uuid4, "monotonic": world.clock.seconds}
+    fakes = {"uuid4": uuid4, "token_hex": token_hex, "monotonic": world.clock.seconds}
     with ExitStack() as stack:
         for name, module in list(sys.modules.items()):
             if name.startswith("coreason_budget."):
