@@ -124,7 +124,7 @@ class BudgetGuard:
             self._housekeeper.hurry()
             yield from self._reporter.unavailable(charged.error, "charge")
         views: tuple[AccountView, ...] = ()
-        if charged.answer is not None and charged.answer.is_uneventful:  # nothing to tell; read only if it is wanted
+        if charged.answer is not None and charged.answer.is_plain:  # nothing to tell; read only if it is wanted
             show = partial(self._shown, deposit.subjects, charged.answer)
         else:
             views = yield from self._views_after(charge, deposit, charged)

@@ -32,6 +32,7 @@ from .scripts import (
     overrides_args,
     parse_accounts,
     parse_answer,
+    parts_of,
     script,
 )
 from .steps import Command, LostReplyError, Operation, Query, Write, arun, run, settle
@@ -120,7 +121,7 @@ class RedisLedger:
                     raise LostReplyError(str(error)) from error
                 raise
             else:
-                return [part.decode() if isinstance(part, bytes) else str(part) for part in reply]
+                return parts_of(reply)
 
     def ask(self, name: str, keys: Sequence[str], *args: str | int) -> Operation[list[str]]:
         """Run a script that is told the windows; again with better ones if the server's clock is far from ours."""

@@ -36,6 +36,7 @@ __all__ = [
     "Terms",
     "parse_accounts",
     "parse_answer",
+    "parts_of",
     "script",
 ]
 
@@ -59,9 +60,21 @@ def script(name: str) -> Script:
     """Return one of the ledger's scripts, read once from the package."""
     folder = files(__package__) / "lua"
     source = _with_what_it_uses(
-        (folder / f"{name}.lua").read_text("utf-8"), (folder / "prelude.lua").read_text("utf-8").split("\n\n")
+        _replying((folder / f"{name}.lua").read_text("utf-8")),
+        (folder / "prelude.lua").read_text("utf-8").split("\n\n"),
     )
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+def _replying(source: str) -> str:
+    """Return a script that replies with one text, a line for each part: the driver reads a list part by part."""
+    return f"local function parts()\n{source}\nend\n\nreturn table.concat(parts(), '\\n')\n"
+
+
+def parts_of(reply: str | bytes) -> list[str]:
+    """Return the parts of a script's reply."""
+    text = reply.decode() if isinstance(reply, bytes) else reply
+    return text.split("\n")
 
 
 def _with_what_it_uses(source: str, prelude: Sequence[str]) -> str:
@@ -288,13 +301,18 @@ class Booking:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The first answer to a charge: where it was booked, what is left on the hold, how the accounts stood."""
+    """
+    The first answer to a charge: where it was booked, what is left on the hold, how the accounts stood.
+
+    It is plain if all of them were open and summed from the database, and none passed a threshold.
+    """
 
     journal_id: str
     at: int
     left: int
     refund_journal_id: str
     refunded: int
+    is_plain: bool
     shown: tuple[str, ...]
 
     @property
@@ -302,19 +320,11 @@ class Answer:
         """The accounts as the script showed them."""
         return parse_accounts(self.shown)
 
-    @property
-    def is_uneventful(self) -> bool:
-        """Whether all accounts were open and summed, and passed no threshold: what a text shows without being read."""
-        return all(
-            text.startswith("1 ") and ":0 " not in f"{text} " and text.count("::") == text.count(" ") - 3
-            for text in self.shown
-        )
-
 
 def parse_answer(text: str) -> Answer:
     """Read the answer of ``charge.lua``."""
-    journal_id, at, left, refund_journal_id, refunded, *accounts = text.split("|")
-    return Answer(journal_id, int(at), int(left), refund_journal_id, int(refunded), tuple(accounts))
+    journal_id, at, left, refund_journal_id, refunded, plain, *accounts = text.split("|")
+    return Answer(journal_id, int(at), int(left), refund_journal_id, int(refunded), plain == "1", tuple(accounts))
 
 
 @dataclass(frozen=True, slots=True)

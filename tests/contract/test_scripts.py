@@ -21,6 +21,7 @@ from coreason_budget.ledger.scripts import (
     parse_accounts,
     parse_answer,
     parse_entry,
+    parts_of,
     script,
 )
 from coreason_budget.ledger.wires import packed
@@ -141,30 +142,17 @@ def test_accounts_are_read_as_the_scripts_show_them() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "shown",
-    [
-        "1 0 0 0",
-        "1 0 0 5 d:2030-03-13:10:u::1 m:2030-03-01:-1:10::1",
-        "0 0 0 0 d:2030-03-13:10:u::1",
-        "1 0 0 0 d:2030-03-13:10:u::0 m:2030-03-01:1:10::1",
-        "1 0 0 0 d:2030-03-13:10:u::1 m:2030-03-01:1:10::0",
-        "1 0 0 0 d:2030-03-13:10:20:50:1 m:2030-03-01:1:10::1",
-        "1 0 0 0 d:2030-03-13:10:u::1 m:2030-03-01:10:10:50+80+100:1",
-    ],
-)
-def test_an_answer_with_nothing_to_tell_is_known_without_reading_its_accounts(shown: str) -> None:
-    answer = parse_answer(f"5-1|7|30||0|1 0 0 0 d:2030-03-13:10:u::1|{shown}")
-    passed = [period.crossed for view in answer.accounts for period in view.periods if period.crossed]
-
-    assert answer.is_uneventful == (all(view.is_complete for view in answer.accounts) and not passed)
-
-
 def test_a_script_is_given_only_what_it_uses_of_the_prelude() -> None:
     assert "local function show(" in script("charge").source
     assert "local function show(" not in script("ack").source
     assert "local function run_id(" not in script("ack").source
     assert "local function split(" in script("ack").source
+
+
+@pytest.mark.parametrize("reply", ["stale\n1\n", b"stale\n1\n"])
+def test_a_reply_is_one_text_whose_lines_are_its_parts(reply: str | bytes) -> None:
+    assert parts_of(reply) == ["stale", "1", ""]
+    assert script("reserve").source.endswith("return table.concat(parts(), '\\n')\n")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +163,7 @@ def test_a_command_is_packed_as_the_driver_packs_it(args: tuple[object, ...]) ->
 
 
 def test_an_answer_is_read_as_the_charge_wrote_it() -> None:
-    answer = parse_answer("5-1|7|30|5-0|20|1 0 0 0|0 1 0 0")
+    answer = parse_answer("5-1|7|30|5-0|20|1|1 0 0 0|0 1 0 0")
 
     assert (answer.journal_id, answer.at, answer.left, answer.refund_journal_id, answer.refunded) == (
         "5-1",
@@ -184,4 +172,5 @@ def test_an_answer_is_read_as_the_charge_wrote_it() -> None:
         "5-0",
         20,
     )
+    assert answer.is_plain
     assert [(view.open, view.held) for view in answer.accounts] == [(True, 0), (False, 1)]

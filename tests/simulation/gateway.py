@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import redis
 
+from coreason_budget.ledger.scripts import parts_of
+
 from . import inspection
 from .auditor import BrokenPromiseError
 from .clock import SECOND
@@ -95,7 +97,7 @@ class Gateway:
             return reply
         has_failed = isinstance(reply, redis.ResponseError)
         self._world.auditor.require("no script fails", not has_failed, name, keys, argv, reply)
-        texts = [str(part) for part in reply]
+        texts = parts_of(reply)
         served = Served(name, keys, argv, texts, now, before, after, process)
         self._world.note(process.name if process else "late", served)
         self._world.auditor.served(served)

@@ -7,13 +7,14 @@
 -- reply ok, '1' if this call booked it (and not an earlier one with the same id), answer, name and value of each field of
 --       what was learned, if this call observed something
 --       conflict   clock, now   overflow, index
--- answer: journal id|time|left on the hold|journal id of the refund|refunded|account|account ... (see show)
+-- answer: journal id|time|left on the hold|journal id of the refund|refunded|plain|account|account ... (see show; '1' if all of
+--       them are plain)
 --
 -- What was learned is a hash: 'level', the sum of all steps within bounds, and rows of counts, 'sum column=count column=count
 -- ...': 'all' and one for each row that was observed. A sum above its cap halves the row: what is old fades.
 
 local run, now, windows, defaults = run_id(), clock(ARGV[1]), windows_of(ARGV[2]), each_default(ARGV[3])
-local thresholds, _, _, _, memory = thresholds_of(ARGV[2]), settings_of(ARGV[2])
+local _, _, _, memory, bottom = settings_of(ARGV[2])
 local charge, id, who = id_of(KEYS[1]), id_of(KEYS[2]), accounts_from(6)
 local cost, final, nonce, payload = ARGV[4], ARGV[5] == '1', ARGV[6], ARGV[7]
 
@@ -59,37 +60,36 @@ if state == 'expired' and tonumber(hold[5] or 0) > 0 then
   end
 end
 
-local bottom, top = thresholds[1] or 0, thresholds[#thresholds] or 0
-local shown = {}
+local shown, plain = {}, '1'
 for i, a in ipairs(accounts) do
   local told
   if a.mine then
-    for _, p in ipairs(PERIODS) do
-      if a[p.w] then
-        local _, after = spend(a, p, cost)
-        local cap = a.open and a[p.o] == '1' and tonumber(limit(a, p, defaults[i]) or 0) or 0
-        if cap > 0 and after * 100 >= cap * bottom and top > tonumber(a[p.k] or 0) then
-          local crossed = {}
-          for _, percent in ipairs(thresholds) do
-            local line = percent * cap
-            if after * 100 >= line and percent > tonumber(a[p.k] or 0) then
-              crossed[#crossed + 1] = percent
-            end
+    for _, p in ipairs(a.periods) do
+      local _, after = spend(a, p, cost)
+      local cap = a.open and a[p.o] == '1' and tonumber(limit(a, p, defaults[i]) or 0) or 0
+      if cap > 0 and bottom and after * 100 >= cap * bottom then
+        local crossed = {}
+        for _, percent in ipairs(thresholds_of(ARGV[2])) do
+          local line = percent * cap
+          if after * 100 >= line and percent > tonumber(a[p.k] or 0) then
+            crossed[#crossed + 1] = percent
           end
-          if #crossed > 0 then
-            redis.call('HSET', a.key, p.k, crossed[#crossed])
-            told = told or {}
-            told[p.code] = table.concat(crossed, '+')
-          end
+        end
+        if #crossed > 0 then
+          redis.call('HSET', a.key, p.k, crossed[#crossed])
+          told = told or {}
+          told[p.code] = table.concat(crossed, '+')
         end
       end
     end
   end
-  shown[i] = show(a, windows, t, defaults[i], told)
+  local is_plain
+  shown[i], is_plain = show(a, windows, t, defaults[i], told)
+  if not is_plain then plain = '0' end
 end
 
 local journal_id = journal(KEYS[4], charge, cost, ARGV[8], t, id, payload)
-answer = table.concat({journal_id, int(t), left, refund_id, reversed, table.concat(shown, '|')}, '|')
+answer = table.concat({journal_id, int(t), left, refund_id, reversed, plain, table.concat(shown, '|')}, '|')
 remember(KEYS[1], nonce, cost, who, answer, memory)
 local reply = {'ok', '1', answer}
 if ARGV[9] == '' then return reply end

@@ -8,7 +8,7 @@ local run, now, windows, defaults = run_id(), clock(ARGV[1]), windows_of(ARGV[2]
 local reply = {'ok', int(now)}
 for i, key in ipairs(KEYS) do
   local a = load_now(key, run, windows)
-  if not a.mine then a = {} end -- what another run of the server knew counts no more
+  if not a.mine then a = {periods = {}} end -- what another run of the server knew counts no more
   local t = moment({a}, windows, now)
   if not t then return {'clock', int(now)} end
   reply[#reply + 1] = a.la and math.abs(now - a.la) <= settings_of(ARGV[2]) and '1' or '0'

@@ -1,5 +1,6 @@
 -- Shared by all scripts; what a script uses of it is prepended to it, block by block (blank lines part them, and a block uses
 -- only those before it): each function and table that is made costs every call. Sets no globals and writes nothing by itself.
+-- What a script returns is sent as one text, a line for each part, so no part has a line break.
 --
 -- An account is a hash: e server run it belongs to, inc incarnation, n verdicts so far, doubt, t last rebuild begun,
 -- v last verified, vd what that corrected (d,w,m), later that more was spent in windows after these, g gt generation and its
@@ -62,8 +63,8 @@ local function windows_of(terms)
 end
 
 local function settings_of(terms)
-  local fresh, policy, cap, memory = string.match(terms, '^(%d+) (%l+) (%d+) (%d+) ')
-  return tonumber(fresh), policy, tonumber(cap), memory
+  local fresh, policy, cap, memory, bottom = string.match(terms, '^(%d+) (%l+) (%d+) (%d+) (%d*)')
+  return tonumber(fresh), policy, tonumber(cap), memory, tonumber(bottom)
 end
 
 local function thresholds_of(terms)
@@ -89,20 +90,35 @@ local function fields_of(key)
   return named
 end
 
--- The fields of an account, with what follows from them: mine (of this run), open.
+-- The fields of an account (false or nil if absent), with what follows from them: mine (of this run), open, and the periods
+-- that are tracked. The table is made with room for all: to let it grow took as long as to read a third of the fields.
 local function load(key, run)
-  local a = fields_of(key)
+  local a = {
+    key = false, mine = false, open = false, periods = false, e = false, n = false, doubt = false, g = false, h = false, hp = false,
+    la = false, lr = false, lv = false, wd = false, sd = false, od = false, kd = false, ld = false,
+  }
+  local flat = redis.call('HGETALL', key)
+  if flat.map then
+    for name, value in pairs(flat.map) do a[name] = value end
+  else
+    for i = 1, #flat, 2 do a[flat[i]] = flat[i + 1] end
+  end
   a.key = key
   a.mine = a.e == run
   a.open = a.mine and a.g and a.doubt ~= '1'
+  local periods = {}
+  for i = 1, 3 do
+    if a[PERIODS[i].w] then periods[#periods + 1] = PERIODS[i] end
+  end
+  a.periods = periods
   return a
 end
 
 -- An account in a window after all that are known was led there by a clock that was wrong: it is rebuilt. It is in doubt
 -- once something was booked that it does not count, and gives back what it holds, for it may be known again one day.
 local function is_ahead(a, windows)
-  for _, p in ipairs(PERIODS) do
-    if a[p.w] and a[p.w] > windows[p.code][3] then return true end
+  for _, p in ipairs(a.periods) do
+    if a[p.w] > windows[p.code][3] then return true end
   end
   return false
 end
@@ -127,8 +143,8 @@ end
 
 -- Whether an account enters another window at t.
 local function enters(a, windows, t)
-  for _, p in ipairs(PERIODS) do
-    if a[p.w] and a[p.w] < windows[p.code][index(windows[p.code], t)] then return true end
+  for _, p in ipairs(a.periods) do
+    if a[p.w] < windows[p.code][index(windows[p.code], t)] then return true end
   end
   return false
 end
@@ -140,16 +156,13 @@ local function moment(accounts, windows, now)
   local t = now
   local days = windows.d -- weeks and months reach further
   if now < days[4] or now >= days[7] then return nil end
-  for _, p in ipairs(PERIODS) do
-    for _, a in ipairs(accounts) do
-      local entered = a.mine and a[p.w]
-      local window = entered and windows[p.code]
-      if entered and entered ~= window[1] then
-        if entered == window[2] then
-          if t < window[5] then t = window[5] end
-        elseif entered == window[3] and t < window[6] then
-          t = window[6]
-        end
+  for _, a in ipairs(accounts) do
+    for _, p in ipairs(a.mine and a.periods or {}) do
+      local entered, window = a[p.w], windows[p.code]
+      if entered == window[2] then
+        if t < window[5] then t = window[5] end
+      elseif entered == window[3] and t < window[6] then
+        t = window[6]
       end
     end
   end
@@ -208,7 +221,8 @@ end
 -- database.
 local function ready(a, defaults)
   if not a.open then return false end
-  for _, p in ipairs(PERIODS) do
+  for i = 1, 3 do
+    local p = PERIODS[i]
     if (defaults[p.code] or a[p.l]) and a[p.o] ~= '1' then return false end
   end
   return true
@@ -233,15 +247,12 @@ end
 -- Enter the windows of t; windows only move forward. A tracked period is one that has a window.
 local function roll(a, windows, t)
   local moved = false
-  for _, p in ipairs(PERIODS) do
-    local entered = a[p.w]
-    if entered then
-      local window = windows[p.code]
-      local id = window[index(window, t)]
-      if entered < id then
-        redis.call('HSET', a.key, p.w, id, p.s, '0', p.k, '0')
-        a[p.w], a[p.s], a[p.k], moved = id, '0', '0', true
-      end
+  for _, p in ipairs(a.periods) do
+    local window = windows[p.code]
+    local id = window[index(window, t)]
+    if a[p.w] < id then
+      redis.call('HSET', a.key, p.w, id, p.s, '0', p.k, '0')
+      a[p.w], a[p.s], a[p.k], moved = id, '0', '0', true
     end
   end
   if moved and a.later then
@@ -274,9 +285,7 @@ end
 local function book(accounts, windows, t, amount)
   enter(accounts, windows, t)
   for _, a in ipairs(accounts) do
-    for _, p in ipairs(PERIODS) do
-      if a.mine and a[p.w] then spend(a, p, amount) end
-    end
+    for _, p in ipairs(a.mine and a.periods or {}) do spend(a, p, amount) end
   end
 end
 
@@ -334,8 +343,8 @@ end
 -- The index of an account that cannot count a cost, nil if all can.
 local function overflowing(accounts, cost)
   for i, a in ipairs(accounts) do
-    for _, p in ipairs(PERIODS) do
-      if a[p.w] and math.abs((a[p.s] or 0) + cost) > INT64_SAFE then return i end
+    for _, p in ipairs(a.periods) do
+      if math.abs((a[p.s] or 0) + cost) > INT64_SAFE then return i end
     end
   end
 end
@@ -354,16 +363,20 @@ local function refund(hold, accounts, windows, t, journal_key, charge, amount, i
   return journal(journal_key, charge, minus(amount), 'refund', t, id, payload)
 end
 
--- What an account shows: open, held (two generations), freed by this call; per period window, spent, limit, told.
+-- What an account shows: open, held (two generations), freed by this call; per period window, spent, limit, told, summed;
+-- and whether that is all there is to it: it is open, all of it was summed from the database, and no threshold is told.
 local function show(a, windows, t, defaults, told)
   local text = (a.open and '1 ' or '0 ') .. (a.h or '0') .. ' ' .. (a.hp or '0') .. ' ' .. (a.freed or '0')
-  for _, p in ipairs(PERIODS) do
+  local plain = a.open and not told
+  for i = 1, 3 do
+    local p = PERIODS[i]
     local cap = limit(a, p, defaults)
     if cap or a[p.l] then
       local id, sum = spent(a, p, windows, t)
+      plain = plain and a[p.o] == '1'
       text = text .. ' ' .. p.code .. ':' .. id .. ':' .. sum .. ':' .. (cap or 'u') .. ':' .. (told and told[p.code] or '')
         .. ':' .. (a[p.o] or '0')
     end
   end
-  return text
+  return text, plain
 end

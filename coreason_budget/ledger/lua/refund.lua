@@ -36,7 +36,7 @@ local full = overflowing(accounts, cost)
 if full then return {'overflow', int(full)} end
 
 local journal_id = refund(hold, accounts, windows, t, KEYS[3], id, amount, hold_id, ARGV[7])
-local parts = {journal_id, int(t), '0', '', '0'}
+local parts = {journal_id, int(t), '0', '', '0', '0'}
 for i, a in ipairs(accounts) do parts[#parts + 1] = show(a, windows, t, defaults[i]) end
 answer = table.concat(parts, '|')
 remember(KEYS[1], nonce, cost, who, answer, memory)

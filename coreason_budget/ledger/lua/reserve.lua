@@ -62,7 +62,8 @@ for i, a in ipairs(accounts) do
   if is_forgotten(a, generations[i]) then held = held + left end -- a top-up counts it again
   a.held = held
   if held + amount > INT64_SAFE then return {'overflow', int(i)} end
-  for _, p in ipairs(PERIODS) do
+  for k = 1, 3 do
+    local p = PERIODS[k]
     local cap = limit(a, p, defaults[i])
     if cap then
       local window, sum = spent(a, p, windows, t)
