@@ -221,6 +221,39 @@ def test_a_job_that_has_begun_takes_nothing_in(spy, gate):
     assert "after" in spy.seen
 
 
+def test_a_job_that_lets_others_join_it_begins_by_itself(spy):
+    first = spy.lane.submit(spy.note("first"), once="writing", within=0.01)
+    assert first.result(10) is None
+    assert spy.lane.submit(spy.note("next"), once="writing", within=0.01) is not first
+
+
+@pytest.mark.parametrize(
+    "hurry",
+    [
+        lambda lane: lane.submit(lambda: None, once="writing"),
+        lambda lane: lane.submit(lambda: None),
+        lambda lane: lane.flush(10),
+        lambda lane: lane.stop(10),
+    ],
+    ids=["somebody who waits for it", "another job", "a flush", "a stop"],
+)
+def test_a_job_that_lets_others_join_it_begins_at_once_if(spy, hurry):
+    first = spy.lane.submit(spy.note("first"), once="writing", within=1000)
+    assert spy.lane.submit(spy.note("joined"), once="writing", within=1000) is first
+    assert not first.done()
+    hurry(spy.lane)
+    first.result(10)
+    assert "first" in spy.seen
+    assert "joined" not in spy.seen
+
+
+def test_a_hurry_is_over_once_nothing_waits(spy):
+    spy.lane.submit(spy.note("first"), once="writing", within=1000)
+    assert spy.lane.flush(10)
+    second = spy.lane.submit(spy.note("second"), once="writing", within=1000)
+    assert spy.lane.submit(spy.note("joined"), once="writing", within=1000) is second
+
+
 def test_a_lane_that_is_stopping_takes_nothing_for_later(spy, gate):
     def fail():
         gate()

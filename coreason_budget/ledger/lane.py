@@ -31,6 +31,7 @@ class _Job:
     work: Callable[[], Any]
     future: Future[Any]
     once: object = None
+    due: float = 0.0
 
 
 class Lane:
@@ -67,23 +68,30 @@ class Lane:
         self._jobs: deque[_Job] = deque()
         self._once: dict[object, _Job] = {}
         self._unfinished = 0
+        self._hurries = False  # somebody waits: jobs that wait for others to join them begin
         self._later: tuple[float, Callable[[], Any]] | None = None
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    def submit(self, work: Callable[[], T], *, once: object = None) -> Future[T]:
+    def submit(self, work: Callable[[], T], *, once: object = None, within: float = 0.0) -> Future[T]:
         """
         Queue a job and return its future; with ``once`` that of a job which waits in the queue under that name.
 
-        Raise LaneFullError if it cannot be taken.
+        It begins ``within`` so many seconds, so that others can join it under its name; at once if somebody waits or
+        another job does. Raise LaneFullError if it cannot be taken.
         """
+        # A job that is seen there has not begun, with the lock or without.
+        if once is not None and within and (waiting := self._once.get(once)) is not None:
+            return waiting.future
         with self._changed:
+            if not within:
+                self._hurry()
             if once is not None and once in self._once:
                 return self._once[once].future
             if len(self._jobs) >= self._size:
                 raise LaneFullError(f"The queue of {self.name} is full ({self._size} jobs).")
             self._ensure_thread()
-            job = _Job(work, Future(), once)
+            job = _Job(work, Future(), once, monotonic() + within if within else 0.0)
             if once is not None:
                 self._once[once] = job
             self._add(job)
@@ -109,6 +117,7 @@ class Lane:
     def flush(self, timeout: float | None) -> bool:
         """Wait until nothing is queued, at most that many seconds. Return whether that was reached."""
         with self._changed:
+            self._hurry()
             self._add_later()
             return self._changed.wait_for(lambda: self._unfinished == 0, timeout)
 
@@ -151,6 +160,11 @@ class Lane:
         self._unfinished += 1
         self._changed.notify_all()
 
+    def _hurry(self) -> None:
+        if self._jobs and not self._hurries:
+            self._hurries = True
+            self._changed.notify_all()
+
     def _add_later(self) -> None:
         if self._later is not None:
             (_, work), self._later = self._later, None
@@ -179,8 +193,11 @@ class Lane:
         """Return the next job; None if the thread is to end, which is decided with the lock held."""
         with self._changed:
             idle_until = monotonic() + self._idle_seconds
-            while not self._jobs:
+            while (patience := self._patience()) is None or patience > 0:
                 now = monotonic()
+                if patience is not None:
+                    self._changed.wait(patience)
+                    continue
                 if self._later is not None and self._later[0] <= now:
                     self._add_later()
                 elif self._stopping or (self._later is None and idle_until <= now):
@@ -190,7 +207,16 @@ class Lane:
                     self._changed.wait((self._later[0] if self._later is not None else idle_until) - now)
             job = self._jobs.popleft()
             self._once.pop(job.once, None)
+            self._hurries = self._hurries and bool(self._jobs)
             return job
+
+    def _patience(self) -> float | None:
+        """Return how many seconds the first job may wait for others to join it, None if there is no job."""
+        if not self._jobs:
+            return None
+        if self._hurries or self._stopping or len(self._jobs) > 1:
+            return 0.0
+        return self._jobs[0].due - monotonic()
 
     def _do(self, job: _Job) -> None:
         if not job.future.set_running_or_notify_cancel():

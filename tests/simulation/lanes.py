@@ -65,7 +65,7 @@ class WorldLane:
         self._busy = False
         self._task: Task | None = None
 
-    def submit(self, work: Callable[[], T], *, once: object = None) -> WorldFuture[T]:
+    def submit(self, work: Callable[[], T], *, once: object = None, within: float = 0.0) -> WorldFuture[T]:
         """Queue a job and return its future; with ``once`` that of a job which waits in the queue under that name."""
         for _, waiting, name in self._jobs:
             if once is not None and name == once:
