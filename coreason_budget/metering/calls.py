@@ -16,7 +16,7 @@ from ..pricing.responses import model_names, read_usage
 from ..pricing.usage import TokenUsage
 from ..spends import spend_for, spend_of
 from .purse import purse_of
-from .quotes import Quote, Quoter, Request
+from .quotes import Offer, Quote, Quoter, Request
 
 if TYPE_CHECKING:
     from ..ledger.steps import Operation
@@ -50,6 +50,8 @@ class MeteredCall:
         self.tries: list[object] = []
         #: Whether the answer was there before and no provider was asked for it.
         self.is_from_cache = False
+        #: The deployment of a router that answers, if its answer itself does not say.
+        self.deployment: str | None = None
         self._quoter = Quoter(manager, request, payer.view)
         self._quote = Quote(0)
         self._draw: Draw | None = None
@@ -156,8 +158,7 @@ class MeteredCall:
                 usage = read_usage(answer)
             except ValueError:
                 continue
-            names = self._names(model_names(answer))
-            cost = partial(self.manager.pricing.cost_of_usage, usage, *names)
+            cost = partial(self._cost, usage, model_names(answer))
             yield from draw.book(spend_for((yield Twin(self.manager, "reckon", (cost,)))))
 
     def _spend(self, produced: Produced, response: object) -> Spend:
@@ -166,7 +167,7 @@ class MeteredCall:
             return spend_for(PricedCall(self.model, to_usd(0), TokenUsage(0, 0), is_from_cache=True))
         try:
             usage = self._completed(produced.usage(self.input_tokens))
-            spend = spend_for(self.manager.pricing.cost_of_usage(usage, *self._names(produced.names)))
+            spend = spend_for(self._cost(usage, produced.names, produced.deployment or self.deployment))
         except BudgetError as error:
             held = to_usd(self._quote.amount)
             logger.error("A call of {} is booked with the {:f} USD that were held for it: {}", self.model, held, error)
@@ -185,13 +186,26 @@ class MeteredCall:
         size, quality = usage.image_size or expects.image_size, usage.image_quality or expects.image_quality
         return replace(usage, image_size=size, image_quality=quality)
 
-    def _names(self, answered: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the names to look a price up by: of the model that answered, or that it is a version of."""
-        asked = self.request.models
-        versions = [model for model in asked if not answered or any(_is_version(name, model) for name in answered)]
-        if not versions:
-            return (*answered, *asked)
-        return (max(versions, key=lambda model: len(_base(model))), *answered)
+    def _cost(self, usage: TokenUsage, answered: tuple[str, ...], deployment: str | None = None) -> PricedCall:
+        """Return what was used at the price of the model that answered, or that it is a version of."""
+        offer = self._offer(answered, deployment)
+        names = (*answered, *self.request.models) if offer is None else (offer.model, *answered)
+        return self.manager.pricing.cost_of_usage(usage, *names, stated=None if offer is None else offer.price)
+
+    def _offer(self, answered: tuple[str, ...], deployment: str | None) -> Offer | None:
+        """Return which of those that may answer did, None if nobody can tell."""
+        offers = self.request.of_models()
+        if deployment is not None and any(offer.deployment for offer in offers):
+            named = next((offer for offer in offers if offer.deployment == deployment), None)
+            if named is not None:
+                return named
+            offers = tuple(offer for offer in offers if offer.deployment is None)
+        if offers and offers[0].price is not None and len({offer.price for offer in offers}) == 1:
+            return offers[0]  # one price was stated for the call, whoever answers
+        versions = [
+            offer for offer in offers if not answered or any(_is_version(name, offer.model) for name in answered)
+        ]
+        return max(versions, key=lambda offer: len(_base(offer.model)), default=None)
 
 
 def _is_version(answered: str, asked: str) -> bool:

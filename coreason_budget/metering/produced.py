@@ -72,6 +72,11 @@ class Produced:
         """The names of the model that answers, as far as it has been named."""
         return self._streamed.names
 
+    @property
+    def deployment(self) -> str | None:
+        """The router's deployment that answers, as far as it has been named."""
+        return self._streamed.deployment
+
     def lose(self) -> None:
         """Note that there is an answer which cannot be read."""
         self._is_lost = True

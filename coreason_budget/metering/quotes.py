@@ -13,9 +13,19 @@ from .learned import LearnKey, learner_of
 if TYPE_CHECKING:
     from ..ledger.observations import Observation
     from ..manager import BudgetManager
+    from ..pricing.prices import PriceRow
     from ..pricing.tokens import MessageTokens
 
-__all__ = ["Quote", "Quoter", "Request"]
+__all__ = ["Offer", "Quote", "Quoter", "Request"]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model that may answer, the price that comes with the call, and of which of a router's deployments that is."""
+
+    model: str
+    price: PriceRow | None = None
+    deployment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +33,11 @@ class Request:
     """
     What a call asks of a provider, as far as its price goes.
 
-    Any of ``models`` may answer. ``prompt`` is all that is sent: messages, tools, instructions. ``max_output_tokens``
-    is for each of ``choices`` answers; None leaves it to the provider. ``expects`` is what a call is billed by that is
-    not billed by such tokens: images, a recording, a search. With ``amount`` (nano-USD) that is held instead of an
-    estimate. With ``fits`` the longest answer is lowered to what the budget has left, but not below so many
-    tokens for each choice.
+    Any of ``models`` may answer; ``offers`` are the same with prices that come with the call. ``prompt`` is all that is
+    sent: messages, tools, instructions. ``max_output_tokens`` is for each of ``choices`` answers; None leaves it to the
+    provider. ``expects`` is what a call is billed by that is not billed by such tokens: images, a recording, a search.
+    With ``amount`` (nano-USD) that is held instead of an estimate. With ``fits`` the longest answer is lowered to what
+    the budget has left, but not below so many tokens for each choice.
     """
 
     models: tuple[str, ...]
@@ -37,6 +47,11 @@ class Request:
     expects: TokenUsage | None = None
     amount: int | None = None
     fits: int | None = None
+    offers: tuple[Offer, ...] = ()
+
+    def of_models(self) -> tuple[Offer, ...]:
+        """Return the models that may answer, with their prices."""
+        return self.offers or tuple(map(Offer, self.models))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +81,18 @@ class Quoter:
         self._manager = manager
         self._pricing = manager.pricing
         self._request = request
+        self._offers = request.of_models()
         self._key = LearnKey(request.models[0], view)
 
     def quote(self) -> Quote:
         """Return what to hold. Raise UnknownModelError for a model without a price."""
         request, pricing = self._request, self._pricing
         if request.expects is not None:
-            amount = max(self._expense(model, request.expects) for model in request.models)
+            amount = max(self._expense(offer, request.expects) for offer in self._offers)
             return Quote(amount if request.amount is None else request.amount)
         if request.amount is not None:
             return Quote(request.amount)
-        prompt = tuple(pricing.count(model, request.prompt) for model in request.models)
+        prompt = tuple(pricing.count(offer.model, request.prompt) for offer in self._offers)
         if request.fits is None:
             expected = self._expected(prompt)
             return Quote(self._bound(prompt, expected), None, prompt, expected=expected)
@@ -87,8 +103,8 @@ class Quoter:
     def affordable(self, quote: Quote, granted: int) -> int:
         """Return the longest answer that can be paid by what is held (nano-USD), in tokens for each choice."""
         each = (
-            self._pricing.affordable(model, counted, granted) // self._request.choices
-            for model, counted in zip(self._request.models, quote.prompt, strict=True)
+            self._pricing.affordable(offer.model, counted, granted, offer.price) // self._request.choices
+            for offer, counted in zip(self._offers, quote.prompt, strict=True)
         )
         return min(each)
 
@@ -99,15 +115,14 @@ class Quoter:
         length = -(-usage.output_tokens // self._request.choices)
         return learner_of(self._manager).observation(self._key, quote.input_tokens, length, expected=quote.expected)
 
-    def _expense(self, model: str, expects: TokenUsage) -> int:
+    def _expense(self, offer: Offer, expects: TokenUsage) -> int:
         """Return what is expected to be billed, in nano-USD; it is not known of a model that bills tokens instead."""
         pricing = self._pricing
         try:
-            return to_nanos(pricing.cost_of_usage(expects, model).cost_usd, "cost")
+            return to_nanos(pricing.cost_of_usage(expects, offer.model, stated=offer.price).cost_usd, "cost")
         except UnknownModelError:
-            pricing.cost_of_usage(
-                TokenUsage(1, 1, image_output_tokens=min(1, expects.images), images=expects.images), model
-            )
+            some = TokenUsage(1, 1, image_output_tokens=min(1, expects.images), images=expects.images)
+            pricing.cost_of_usage(some, offer.model, stated=offer.price)
             return to_nanos(self._manager.config.default_hold_usd, "DEFAULT_HOLD_USD")
 
     def _expected(self, prompt: tuple[MessageTokens, ...]) -> int:
@@ -118,7 +133,10 @@ class Quoter:
 
     def _bound(self, prompt: tuple[MessageTokens, ...], output_tokens: int) -> int:
         tokens = output_tokens * self._request.choices
-        costs = map(self._pricing.bound, self._request.models, prompt, [tokens] * len(prompt))
+        costs = (
+            self._pricing.bound(offer.model, counted, tokens, offer.price)
+            for offer, counted in zip(self._offers, prompt, strict=True)
+        )
         return max(costs)
 
 

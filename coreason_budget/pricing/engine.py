@@ -52,6 +52,8 @@ class PricingEngine:
     """
     Prices of models: a row in the admin goes before ``MODEL_PRICE_OVERRIDES``, that before litellm's price map.
 
+    Where ``stated`` is taken, it is a price that comes with the call, and goes before litellm's map.
+
     ``load_prices`` returns the admin's rows by model name; they are kept for ``config.limits_ttl`` seconds, and an
     error of it is an error of the call: older rows are not used. Names match exactly. Safe to share between threads.
     """
@@ -140,11 +142,11 @@ class PricingEngine:
         """Return an upper bound of the tokens of a prompt: text, or messages as dicts or SDK objects."""
         return count_messages(_model(model), prompt)
 
-    def bound(self, model: str, prompt: MessageTokens, output_tokens: int) -> int:
+    def bound(self, model: str, prompt: MessageTokens, output_tokens: int, stated: PriceRow | None = None) -> int:
         """Return the most that a call with a prompt and so long an answer can cost, in nano-USD."""
         usage = TokenUsage(prompt.tokens, output_tokens, audio_input_tokens=prompt.audio)
-        apart = _ALL if self._has_own_price(_model(model)) else litellm_extras(model)
-        return max(self._nanos(model, case) for case in _worst_cases(model, usage, prompt.cache_for, apart))
+        apart = _ALL if stated is not None or self._has_own_price(_model(model)) else litellm_extras(model)
+        return max(self._nanos(model, case, stated) for case in _worst_cases(model, usage, prompt.cache_for, apart))
 
     def affordable_output_tokens(self, model: str, input_tokens: int, remaining: Amount) -> int:
         """
@@ -157,13 +159,13 @@ class PricingEngine:
             return 0
         return _most(lambda tokens: self._nanos(model, TokenUsage(input_tokens, tokens)) <= budget)
 
-    def affordable(self, model: str, prompt: MessageTokens, nanos: int) -> int:
+    def affordable(self, model: str, prompt: MessageTokens, nanos: int, stated: PriceRow | None = None) -> int:
         """Return the longest answer, in tokens, with which a call can cost at most so many nano-USD. See bound()."""
 
         def fits(tokens: int) -> bool:
-            return self.bound(model, prompt, tokens) <= nanos
+            return self.bound(model, prompt, tokens, stated) <= nanos
 
-        nothing, many = self.bound(model, prompt, 0), self.bound(model, prompt, _MANY)
+        nothing, many = self.bound(model, prompt, 0, stated), self.bound(model, prompt, _MANY, stated)
         if many > nothing:  # most prices are the same for each token: one guess finds it
             guess = min(MAX_AFFORDABLE_TOKENS, max(0, (nanos - nothing) * _MANY // (many - nothing)))
             if fits(guess) and not fits(guess + 1):
@@ -201,7 +203,7 @@ class PricingEngine:
                 raise
             return self.cost_of_usage(usage, *own)
 
-    def cost_of_usage(self, usage: TokenUsage, *names: str) -> PricedCall:
+    def cost_of_usage(self, usage: TokenUsage, *names: str, stated: PriceRow | None = None) -> PricedCall:
         """
         Return what a call with this usage cost, under the first of the names that has a price.
 
@@ -214,7 +216,7 @@ class PricingEngine:
             raise TypeError(f"usage must be a TokenUsage, not {type(usage).__name__}: {usage!r:.80}.")
         if not names:
             raise TypeError("cost_of_usage() needs the name of a model after the usage.")
-        name, nanos = self._price(tuple(_model(name) for name in names), usage)
+        name, nanos = self._price(tuple(_model(name) for name in names), usage, stated)
         return PricedCall(name, to_usd(nanos), usage)
 
     def forget(self) -> None:
@@ -235,16 +237,18 @@ class PricingEngine:
     def _has_own_price(self, model: str) -> bool:
         return model in self._admin_rows() or model in self._overrides
 
-    def _nanos(self, model: str, usage: TokenUsage) -> int:
-        return self._price((model,), usage)[1]
+    def _nanos(self, model: str, usage: TokenUsage, stated: PriceRow | None = None) -> int:
+        return self._price((model,), usage, stated)[1]
 
-    def _price(self, names: tuple[str, ...], usage: TokenUsage) -> tuple[str, int]:
+    def _price(self, names: tuple[str, ...], usage: TokenUsage, stated: PriceRow | None = None) -> tuple[str, int]:
         """Return the first of the names that has a price, and the cost in nano-USD. Raise UnknownModelError."""
         for rows in (self._admin_rows(), self._overrides):
             for name in names:
                 row = rows.get(name)
                 if row is not None:
                     return name, _row_nanos(name, row, usage)
+        if stated is not None:
+            return names[0], _row_nanos(names[0], stated, usage)
         reason = None
         for name in names:
             try:

@@ -83,6 +83,8 @@ def litellm_cost(model: str, usage: TokenUsage) -> Decimal:
     if priced not in {key, f"{provider}/{key}"}:
         raise UnknownModelError(f"litellm would price it as {priced!r}")
     input_cost, output_cost = (Decimal(repr(cost)) for cost in costs)
+    if not (input_cost >= 0 and output_cost >= 0 and (input_cost + output_cost).is_finite()):
+        raise UnknownModelError(f"litellm would price it at {input_cost} and {output_cost} USD")
     for what, cost, tokens in (
         ("input", input_cost, usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens),
         ("output", output_cost, usage.output_tokens - usage.reasoning_tokens),
@@ -127,8 +129,6 @@ def litellm_extras(model: str) -> frozenset[str]:
 
 
 def _states_prices(row: Mapping[str, Any]) -> bool:
-    if not row.get("litellm_provider"):
-        return False
     if row.get("input_cost_per_token") is None:
         return bool(row.get("tiered_pricing"))
     return row.get("output_cost_per_token") is not None or row.get("mode") == "embedding"
@@ -144,10 +144,10 @@ def _find(
         row = prices.get(name)
         if row is None:
             continue
-        provider = _provider(row)
+        provider = _provider(row) or model.rpartition("/")[0]  # register_model() takes rows without one
         if prefix and _canonical(prefix) != _canonical(provider):
             continue
-        return (name, provider) if provider not in _ASKS_A_SERVER and states_prices(row) else None
+        return (name, provider) if provider not in {"", *_ASKS_A_SERVER} and states_prices(row) else None
     return None
 
 

@@ -1,4 +1,4 @@
-"""``PriceRow``: a price that somebody stated, in the admin (``read_price_rows``) or the settings."""
+"""``PriceRow``: a price that somebody stated, in the admin (``read_price_rows``), the settings or with a call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..money import MAX_USD, plain_text
 if TYPE_CHECKING:
     from .usage import TokenUsage
 
-__all__ = ["PriceRow", "read_price_overrides", "read_price_rows"]
+__all__ = ["PriceRow", "read_price_overrides", "read_price_rows", "read_stated_price"]
 
 _MILLION: Final = 1_000_000
 
@@ -93,6 +93,34 @@ _KEYS: Final = {
 }
 
 
+def read_stated_price(stated: Mapping[str, object], whose: str, *, has_output: bool) -> PriceRow:
+    """
+    Return the price that comes with a call in litellm's words (``input_cost_per_token``...), in USD per token.
+
+    ``whose`` says for messages whose price it is. Raise ValueError for prices that cannot be, or that are not read.
+    """
+    prices: dict[str, Any] = {} if has_output else {"output": Decimal(0)}
+    for key, value in stated.items():
+        field, per = _KEYS.get(key, ("", 0))
+        if per != 1:
+            read = ", ".join(name for name, (_, per) in _KEYS.items() if per == 1)
+            raise ValueError(
+                f"{whose} states {key}, which budgets do not read: state {read}, or make the call without a wrapper "
+                "and charge its cost by hand."
+            )
+        price = _amount(value, f"{whose} states {key}, which")
+        if price > 1:
+            raise ValueError(
+                f"{whose} states {key} as {value!r:.80}, more than 1 USD for a single token: 2.50 USD a million are "
+                "0.0000025."
+            )
+        prices[field] = price * _MILLION
+    for field in ("input", "output"):
+        if field not in prices:
+            raise ValueError(f"{whose} states no {field}_cost_per_token beside {', '.join(stated)}: state both.")
+    return PriceRow(**prices)
+
+
 def _read_override(model: str, raw: object) -> PriceRow:
     where = f"COREASON_BUDGET['MODEL_PRICE_OVERRIDES'][{model!r}]"
     if not isinstance(raw, Mapping):
@@ -119,13 +147,20 @@ def _read_override(model: str, raw: object) -> PriceRow:
 
 
 def _price(value: object, where: str) -> Decimal:
+    try:
+        return _amount(value, where)
+    except ValueError as error:
+        raise BudgetConfigurationError(str(error)) from None
+
+
+def _amount(value: object, where: str) -> Decimal:
     remedy = "use an amount of USD that is 0 or more, such as '2.50'"
     if isinstance(value, bool) or not isinstance(value, (Decimal, str, int, float)):
-        raise BudgetConfigurationError(f"{where} is {value!r:.80}; {remedy}.")
+        raise ValueError(f"{where} is {value!r:.80}; {remedy}.")  # noqa: TRY004  # one kind of error for all of them
     try:
         price = value if isinstance(value, Decimal) else Decimal(plain_text(value))
     except InvalidOperation:
-        raise BudgetConfigurationError(f"{where} is {value!r:.80}; {remedy}.") from None
+        raise ValueError(f"{where} is {value!r:.80}; {remedy}.") from None
     if not price.is_finite() or not 0 <= price <= MAX_USD or "_" in str(value):
-        raise BudgetConfigurationError(f"{where} is {value!r:.80}; {remedy}.")
+        raise ValueError(f"{where} is {value!r:.80}; {remedy}.")
     return price

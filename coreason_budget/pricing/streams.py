@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from .fields import label, look_up
+from .fields import label, look_up, text_of
 from .media import read_media
 from .responses import model_names, read_usage, usage_holder
 from .searches import web_searches
@@ -49,6 +49,11 @@ class StreamedResponse:
     def names(self) -> tuple[str, ...]:
         """The names under which the model may have a price, as far as the stream has named it."""
         return model_names(self._whole or self)
+
+    @property
+    def deployment(self) -> str | None:
+        """The id of the deployment of litellm's Router that answers, None without a router."""
+        return text_of(self._hidden_params, "model_id")
 
     @property
     def tokens(self) -> TokenUsage | None:

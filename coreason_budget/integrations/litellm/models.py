@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from ...metering.quotes import Offer
+from .prices import stated_price
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...pricing.prices import PriceRow
+
+    #: Reads the price that options state; whose they are is for messages.
+    _Price = Callable[[Mapping[str, Any], str], PriceRow | None]
 
 __all__ = ["Candidates", "candidates"]
 
@@ -14,36 +26,44 @@ _MAXIMA: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The names that prices are looked up by, who is asked first, and the longest answer (tokens) that they set."""
+    """Who may answer, the one who is asked first too, and the longest answer (tokens) that they set."""
 
-    models: tuple[str, ...]
+    offers: tuple[Offer, ...]
     longest: int | None = None
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names that prices are looked up by."""
+        return tuple(offer.model for offer in self.offers)
 
-def candidates(litellm: Any, router: Any, arguments: Mapping[str, Any]) -> Candidates:
-    """Return the models that may answer."""
-    found = list(_deployments(router, arguments) if router is not None else _asked(litellm, arguments))
+
+def candidates(litellm: Any, router: Any, arguments: Mapping[str, Any], *, has_output: bool) -> Candidates:
+    """Return who may answer. Raise ValueError for prices that come with the call and cannot be used."""
+    price: _Price = partial(stated_price, has_output=has_output)
+    found = list(_deployments(router, arguments, price) if router is not None else _asked(litellm, arguments, price))
     maxima = [longest for _, longest in found]
     longest = max((most for most in maxima if most is not None), default=None)
-    names = tuple(dict.fromkeys(name for name, _ in found))
-    return Candidates(names, longest if router is None or None not in maxima else None)
+    offers = tuple(dict.fromkeys(offer for offer, _ in found))
+    return Candidates(offers, longest if router is None or None not in maxima else None)
 
 
 # without a router ----------------------------------------------------------------------------------------------------
 
 
-def _asked(litellm: Any, arguments: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
-    yield _named(arguments.get("model"), arguments, litellm.model_alias_map), None
+def _asked(litellm: Any, arguments: Mapping[str, Any], price: _Price) -> Iterator[tuple[Offer, int | None]]:
+    stated = price(arguments, "The call")
+    yield Offer(_named(arguments.get("model"), arguments, litellm.model_alias_map), stated), None
     for fallback in _listed(arguments.get("fallbacks") or litellm.model_fallbacks):
         if isinstance(fallback, Mapping):
             options = {**arguments, "model": None, "base_model": None, **fallback}
             options["model"] = options["model"] or arguments.get("model")
-            yield _named(options["model"], options, litellm.model_alias_map), _maximum(fallback)
-        else:
-            yield _named(fallback, {}, litellm.model_alias_map), None
+            name = _named(options["model"], options, litellm.model_alias_map)
+            yield Offer(name, price(options, f"The fallback {name!r}")), _maximum(fallback)
+        else:  # litellm sends it with the arguments of the call, its prices too
+            yield Offer(_named(fallback, {}, litellm.model_alias_map), stated), None
     larger = arguments.get("context_window_fallback_dict")
     if isinstance(larger, Mapping) and larger.get(arguments.get("model")):
-        yield _named(larger[arguments["model"]], {}, {}), None
+        yield Offer(_named(larger[arguments["model"]], {}, {}), stated), None
 
 
 def _named(model: Any, options: Mapping[str, Any], aliases: Mapping[str, str]) -> str:
@@ -58,21 +78,28 @@ def _named(model: Any, options: Mapping[str, Any], aliases: Mapping[str, str]) -
 # with one ------------------------------------------------------------------------------------------------------------
 
 
-def _deployments(router: Any, arguments: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
+def _deployments(router: Any, arguments: Mapping[str, Any], price: _Price) -> Iterator[tuple[Offer, int | None]]:
     registry = _Registry(router)
+    stated = price(arguments, "The call")
     groups = [arguments.get("model")]
     tables = [*registry.fallbacks, arguments.get("fallbacks"), *(arguments.get(name) for name in _FALLBACKS[1:])]
     for group in groups:
         for deployment in registry.deployments(group):
-            yield _of_deployment(deployment, group)
+            yield _of_deployment(deployment, group, stated, price)
         groups += [name for name in _next(tables, group) if name not in groups]
 
 
-def _of_deployment(deployment: Mapping[str, Any], group: Any) -> tuple[str, int | None]:
+def _of_deployment(
+    deployment: Mapping[str, Any], group: Any, stated: PriceRow | None, price: _Price
+) -> tuple[Offer, int | None]:
     params, info = deployment.get("litellm_params") or {}, deployment.get("model_info") or {}
     name = info.get("base_model") or params.get("base_model") or params.get("model") or group
     name = group if "*" in str(name) else name  # a route for all models of a provider
-    return _named(name, {"custom_llm_provider": params.get("custom_llm_provider")}, {}), _maximum(params)
+    name = _named(name, {"custom_llm_provider": params.get("custom_llm_provider")}, {})
+    if stated is not None:
+        return Offer(name, stated), _maximum(params)
+    own = price({**info, **params}, f"The deployment of {name!r} in the group {group!r}")
+    return Offer(name, own, None if own is None else str(info.get("id"))), _maximum(params)
 
 
 def _next(tables: Iterable[Any], group: Any) -> Iterator[Any]:

@@ -14,6 +14,7 @@ from ...metering.calls import MeteredCall, Request
 from ...metering.current import payer_of
 from ...metering.relays import AsyncRelay, Relay
 from ...metering.sending import StreamedCall, sent
+from ...pricing.fields import look_up, text_of
 from ...pricing.litellm_prices import load_litellm
 from ...pricing.responses import is_from_cache
 from .models import candidates
@@ -85,6 +86,7 @@ def _called(  # as it was called, and how
 
     def streamed(answer: Any, call: MeteredCall) -> Any | None:
         call.is_from_cache = is_from_cache(answer)
+        call.deployment = text_of(look_up(answer, "_hidden_params"), "model_id")
         if not hasattr(answer, "__next__") and not hasattr(answer, "__anext__"):
             return None
         return relay(answer, StreamedCall(call, _tells_only_usage if asks_for_usage else _nothing))
@@ -98,7 +100,7 @@ def _called(  # as it was called, and how
 def _request(
     manager: BudgetManager, litellm: Any, endpoint: Endpoint, arguments: Mapping[str, Any], terms: _Terms
 ) -> Request:
-    found = candidates(litellm, terms.router, arguments)
+    found = candidates(litellm, terms.router, arguments, has_output=bool(endpoint.maxima))
     longest = endpoint.maximum_of(arguments)
     return Request(
         found.models,
@@ -107,6 +109,7 @@ def _request(
         choices=arguments.get("n") or 1,
         expects=None if endpoint.expects is None else endpoint.expects(arguments),
         fits=_least(endpoint, terms) if terms.limit_to_remaining else None,
+        offers=found.offers,
     )
 
 
