@@ -132,7 +132,7 @@ def test_a_price_that_cannot_be_is_refused(bench: Bench, prices: Any, says: str)
 
 
 def test_a_price_of_nothing_is_for_the_admin_to_allow(bench: Bench) -> None:
-    nothing = {"input_cost_per_token": 0, "output_cost_per_token": 0}
+    nothing: Any = {"input_cost_per_token": 0, "output_cost_per_token": 0}
     with pytest.raises(UnknownModelError, match=r"The price of model 'openai/gpt-4' is 0\. Mark it as free"):
         bench.chat(**nothing)
     assert bench.upstream.exchanges == []
