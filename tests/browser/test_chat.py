@@ -44,6 +44,19 @@ def test_who_is_refused_chats_on_once_an_admin_has_raised_the_limit(
     assert (told["limit"], told["held"], len(told["records"])) == ("0.1", "0", answered + 1)
 
 
+def test_a_long_conversation_scrolls_in_its_own_place(visit: Callable[..., Visitor], stage: Stage) -> None:
+    stage("set_up", {"ann": {"limit": "1"}})
+    chat = ChatPage(visit("ann"))
+    for _ in range(5):
+        chat.send("What is a budget?")
+    conversation, page = chat.page.evaluate(
+        "() => [document.querySelector('.conversation'), document.documentElement]"
+        ".map(place => place.scrollHeight - place.clientHeight)"
+    )
+    assert conversation > 0
+    assert page == 0
+
+
 def test_what_is_blocked_now_is_refused_at_the_next_message(visit: Callable[..., Visitor], stage: Stage) -> None:
     stage("set_up", {"bob": {"limit": "1"}})
     chat = ChatPage(visit("bob"))
