@@ -77,6 +77,14 @@ class AdminPage:
             self.page.get_by_label(label.capitalize()).fill(answer)
         self.page.locator(".budget-confirm .submit-row input[type=submit]").click()
 
+    def open_overview(self, query: str = "") -> None:
+        """Open the overview of spend, from the index of the app where no query is given."""
+        if query:
+            self.page.goto(f"/admin/coreason_budget/spendrecord/overview/{query}")
+            return
+        self.page.goto("/admin/coreason_budget/")
+        self.page.get_by_role("link", name="Overview of spend").click()
+
     def open_limit(self, username: str) -> None:
         """Open the form of a user's limit."""
         self.open("userlimit")

@@ -55,6 +55,27 @@ def charge(spends: list[dict[str, str]]) -> None:
         service.charge(user.pk, spend.pop("cost"), spend.pop("project", None), **spend)
 
 
+def hold(holds: list[dict[str, str]]) -> None:
+    """Hold amounts for ten minutes: ``[{"user": "ann", "amount": "0.01", "project": "support"}]``."""
+    from django.contrib.auth.models import User
+
+    from coreason_budget import service
+
+    for each in holds:
+        user = User.objects.get(username=each["user"])
+        service.reserve(user.pk, each.get("project"), amount=each["amount"], ttl=600)
+
+
+def spent_today(_: None) -> str:
+    """Return what all records of today sum up to (USD)."""
+    from django.utils import timezone
+
+    from coreason_budget.models import SpendRecord
+
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    return f"{SpendRecord.objects.filter(at__gte=midnight).total_usd():f}"
+
+
 def tell(username: str) -> dict[str, Any]:
     """Return what is known of a user: what was spent and is held today (USD), and the records."""
     from django.contrib.auth.models import User

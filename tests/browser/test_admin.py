@@ -50,7 +50,8 @@ def test_staff_without_permission_gets_nothing(visit: Callable[..., Visitor], st
     visitor.page.goto("/admin/")
     expect(visitor.page.get_by_text("permission to view or edit anything.")).to_be_visible()
     visitor.will_be_answered_with(403)
-    for address in (f"{model}/{page}" for model in MODELS for page in ("", "add/", "1/change/")):
+    addresses = [f"{model}/{page}" for model in MODELS for page in ("", "add/", "1/change/")]
+    for address in (*addresses, "spendrecord/overview/"):
         answer = visitor.page.goto(f"/admin/coreason_budget/{address}")
         assert answer is not None
         assert (address, answer.status) == (address, 403)

@@ -87,6 +87,11 @@ def admin_records(visitor: Visitor) -> Page:
     return visitor.page
 
 
+def admin_overview(visitor: Visitor) -> Page:
+    AdminPage(visitor).open_overview()
+    return visitor.page
+
+
 SCENES: Final[dict[Callable[[Visitor], Page], str]] = {
     log_in: "kim",
     chat: "kim",
@@ -96,6 +101,7 @@ SCENES: Final[dict[Callable[[Visitor], Page], str]] = {
     admin_form: "admin",
     admin_confirmation: "admin",
     admin_records: "admin",
+    admin_overview: "admin",
 }
 
 

@@ -36,7 +36,7 @@
     if (isAsking || !isWanted()) return;
     isAsking = true;
     try {
-      const answer = await fetch(location.href, { credentials: "same-origin", redirect: "error" });
+      const answer = await fetch(location.href, { credentials: "same-origin", redirect: "manual" });
       if (!answer.ok) throw new Error(`status ${answer.status}`);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.getElementById("budget-figures");

@@ -1,0 +1,182 @@
+"""The overview as somebody from finance uses it: with eyes or without, on a phone or a wall, without scripts too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from .pages import AdminPage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Locator, Page
+
+    from .conftest import Stage
+    from .visitor import Visitor
+
+HOSTILE: Final = "<svg onload=alert(7)>"
+TURNED: Final = "payroll\N{RIGHT-TO-LEFT OVERRIDE}fdp.exe"
+LONG: Final = "p" * 200
+A_MINUTE: Final = 61_000  # milliseconds, and a bit
+WIDTHS: Final = (320, 768, 1366, 3840)
+
+#: The rules of WCAG 2.2, levels A and AA.
+RULES: Final = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def spends(stage: Stage) -> None:
+    stage("set_up", {"olga": {"limit": "1"}, "pia": {"limit": "0"}, HOSTILE: {"limit": "0.5"}})
+    spends = [
+        ("olga", "0.853456789", "support", "gpt-4o"),
+        ("olga", "0.002", LONG, "gpt-4o-mini"),
+        ("pia", "0.1", TURNED, "claude-haiku-4-5"),
+        (HOSTILE, "0.6", HOSTILE, HOSTILE),
+    ]
+    stage("charge", [dict(zip(("user", "cost", "project", "model"), spend, strict=True)) for spend in spends])
+    stage("hold", [{"user": "olga", "amount": "0.05", "project": "support"}])
+
+
+@pytest.fixture
+def watched(visit: Callable[..., Visitor]) -> Page:
+    """Return the overview in a browser whose clock the test moves on."""
+    visitor = visit("admin")
+    visitor.page.clock.install()
+    AdminPage(visitor).open_overview()
+    expect(visitor.page.get_by_role("button", name="Refresh by itself")).to_be_visible()
+    return visitor.page
+
+
+@pytest.fixture
+def overview(visit: Callable[..., Visitor]) -> Callable[..., Page]:
+    def open_it(query: str = "", **options: Any) -> Page:
+        admin = AdminPage(visit("admin", **options))
+        admin.open_overview(query)
+        expect(admin.page.get_by_role("heading", name="Overview of spend")).to_be_visible()
+        return admin.page
+
+    return open_it
+
+
+def today(page: Page) -> Locator:
+    return page.locator(".budget-tile").filter(has_text="Today").locator(".budget-large data")
+
+
+def sideways(page: Page) -> int:
+    """Return by how many pixels the page is wider than the window."""
+    wider: int = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return wider
+
+
+def test_the_figures_are_the_records_and_hostile_names_do_nothing(overview: Callable[..., Page], stage: Stage) -> None:
+    page = overview()
+
+    assert today(page).get_attribute("value") == stage("spent_today", None)
+    users = page.get_by_role("region", name="Top users").get_by_role("row")
+    expect(users.filter(has_text="olga")).to_contain_text("$0.855456789")
+    expect(users.filter(has_text="pia")).to_contain_text("Blocked")
+    expect(users.filter(has_text=HOSTILE)).to_contain_text("$0.60 of $0.50")
+    projects = page.get_by_role("region", name="Top projects")
+    expect(projects.get_by_role("link", name="payroll⟨U+202E⟩fdp.exe")).to_be_visible()
+    projects.get_by_role("link", name=HOSTILE).click()
+    expect(page.locator(".budget-named")).to_have_text(f"Project: {HOSTILE}")
+    expect(page.locator(".budget-summary .budget-large")).to_have_text("$0.60")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("query", ["", "?by=project&user=olga", "?from=2026-03-03&until=2026-02-02"])
+def test_it_keeps_the_rules_for_accessible_pages(overview: Callable[..., Page], scheme: str, query: str) -> None:
+    page = overview(query, color_scheme=scheme)
+    page.evaluate("() => document.querySelectorAll('details').forEach((each) => { each.open = true })")
+
+    # What is around it is Django's.
+    found = Axe().run(page, context="#content-main", options=RULES)
+
+    assert found.violations_count == 0, found.generate_report()
+    assert found.response["passes"]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("direction", ["ltr", "rtl"])
+def test_it_fits_every_screen_in_both_directions(overview: Callable[..., Page], width: int, direction: str) -> None:
+    page = overview(viewport={"width": width, "height": 900})
+    page.evaluate("(direction) => { document.documentElement.dir = direction }", direction)
+
+    assert sideways(page) == 0
+    for chart in page.locator(".budget-columns").all():
+        box = chart.bounding_box()
+        assert box is not None
+        assert box["width"] > 150
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+
+
+def test_it_is_used_with_the_keyboard_alone(overview: Callable[..., Page]) -> None:
+    page = overview()
+
+    page.get_by_role("link", name="By project").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="By project")).to_have_attribute("aria-current", "true")
+    summary = page.locator("#by-day-table summary")
+    summary.focus()
+    page.keyboard.press("Enter")
+    table = page.get_by_role("group", name="Spend per day")
+    expect(table.get_by_role("columnheader", name="support")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(table).to_be_focused()
+
+
+def test_without_scripts_there_is_all_but_the_refreshing(overview: Callable[..., Page], stage: Stage) -> None:
+    page = overview(java_script_enabled=False)
+
+    assert today(page).get_attribute("value") == stage("spent_today", None)
+    page.locator("#by-hour-table summary").click()
+    expect(page.get_by_role("group", name="Spend per hour today")).to_be_visible()
+    expect(page.get_by_role("button", name="Refresh by itself")).to_be_hidden()
+    page.get_by_role("textbox", name="Project").fill("support")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.locator(".budget-named")).to_have_text("Project: support")
+
+
+def test_it_comes_up_to_date_by_itself_and_disturbs_nobody(watched: Page, stage: Stage) -> None:
+    page = watched
+    summary = page.locator("#by-hour-table summary")
+    summary.focus()
+    page.keyboard.press("Enter")
+    before = today(page).get_attribute("value")
+
+    stage("charge", [{"user": "olga", "cost": "0.000000001"}])
+    page.clock.fast_forward(A_MINUTE)
+
+    expect(today(page)).not_to_have_attribute("value", str(before))
+    assert today(page).get_attribute("value") == stage("spent_today", None)
+    expect(page.get_by_role("group", name="Spend per hour today")).to_be_visible()
+    expect(summary).to_be_focused()
+
+
+def test_it_stays_as_it_is_when_told_to(watched: Page, stage: Stage) -> None:
+    page = watched
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    button = page.get_by_role("button", name="Refresh by itself")
+
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "false")
+    page.clock.fast_forward(3 * A_MINUTE)
+    assert asked == []
+
+    stage("charge", [{"user": "olga", "cost": "0.000000001"}])
+    button.click()
+    expect(today(page)).to_have_attribute("value", stage("spent_today", None))
+
+
+def test_who_is_logged_out_meanwhile_is_told_that_the_figures_are_old(watched: Page) -> None:
+    watched.context.clear_cookies()
+
+    watched.clock.fast_forward(A_MINUTE)
+
+    expect(watched.get_by_role("status")).to_contain_text("could not be refreshed")
