@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import service
 from ..ledger.steps import Twin
-from ..metering.current import paying
+from ..metering.current import asking, paying
 from ..metering.purse import purse_of
 from ..metering.steps import Settle
 from ..results import AccountStatus
@@ -19,6 +19,7 @@ from .callers import http_request, known_user, project_of, user_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from django.http import HttpRequest
 
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
     from ..reservation import Reservation
     from ..results import Receipt
 
-__all__ = ["Frame", "RequestBudget", "budget_of", "under_way"]
+__all__ = ["Frame", "RequestBudget", "budget_of"]
 
 _frame: ContextVar[Frame | None] = ContextVar("coreason_budget_frame", default=None)
-_under_way: ContextVar[RequestBudget | None] = ContextVar("coreason_budget_request", default=None)
 
 
 class Frame:
@@ -140,15 +140,9 @@ class RequestBudget:
         """See status()."""
         return await self.manager.adrive(self._status())
 
-    @contextmanager
-    def answering(self) -> Iterator[None]:
+    def answering(self) -> AbstractContextManager[None]:
         """Make this the request that the code in the block answers."""
-        before = _under_way.get()
-        _under_way.set(self)
-        try:
-            yield
-        finally:
-            _under_way.set(before)  # by value, as that of a frame
+        return asking(self.caller)
 
     # decorated calls -------------------------------------------------------------------------------------------------
 
@@ -238,11 +232,6 @@ class RequestBudget:
         """Return the call that the running code belongs to, also if it has ended: it may have left a task behind."""
         frame = _frame.get()
         return frame if frame is not None and frame.budget is self else None
-
-
-def under_way() -> RequestBudget | None:
-    """Return the budget of the request that the running code answers, if the middleware has seen one."""
-    return _under_way.get()
 
 
 def budget_of(request: Any) -> RequestBudget:

@@ -7,33 +7,16 @@ Without this a task would not know whose request it was enqueued in. The integra
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..log import logger
-from ..metering.current import Payer, payer
+from ..metering.current import Payer
 from ..scopes import ANONYMOUS, clean_id
-from .budget import under_way
 
-if TYPE_CHECKING:
-    from ..ledger.steps import Operation
-
-__all__ = ["KEY", "packed", "payer_here", "unpacked"]
+__all__ = ["KEY", "packed", "unpacked"]
 
 #: Under this name it travels.
 KEY: Final = "coreason_budget"
-
-
-def payer_here() -> Operation[Payer | None]:
-    """
-    Return who pays for calls here: of a decorated view, a run or a task, else whoever is asking in the request.
-
-    None outside of all these, and in a request if the middleware is not installed.
-    """
-    here = payer()
-    budget = under_way()
-    if here is not None or budget is None:
-        return here
-    return Payer(*(yield from budget.caller()))
 
 
 def packed(who: Payer) -> dict[str, str]:

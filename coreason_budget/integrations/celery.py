@@ -9,8 +9,8 @@ from celery import current_task
 from celery.signals import before_task_publish, task_postrun, task_prerun
 
 from .. import service
-from ..http.handover import KEY, packed, payer_here, unpacked
-from ..metering.current import paying
+from ..http.handover import KEY, packed, unpacked
+from ..metering.current import payer_here, paying
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping

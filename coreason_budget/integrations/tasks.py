@@ -11,8 +11,8 @@ import django
 from django.utils.module_loading import import_string
 
 from .. import service
-from ..http.handover import KEY, packed, payer_here, unpacked
-from ..metering.current import payer, paying
+from ..http.handover import KEY, packed, unpacked
+from ..metering.current import payer, payer_here, paying
 
 try:
     from django.tasks import Task

@@ -1,4 +1,4 @@
-"""Who pays for the calls that the running code makes: the decorated view, run or task that it belongs to."""
+"""Who pays for the calls that the running code makes: the decorated view, run or task that it belongs to, or asks."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from ..exceptions import MissingUserError
 from ..scopes import ANONYMOUS, clean_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from ..ledger.steps import Operation
     from .purse import Purse
 
-__all__ = ["Payer", "payer", "payer_of", "paying"]
+__all__ = ["Payer", "asking", "payer", "payer_here", "payer_of", "paying"]
 
 _payer: ContextVar[Payer | None] = ContextVar("coreason_budget_payer", default=None)
+_asking: ContextVar[Callable[[], Operation[tuple[str, str | None]]] | None] = ContextVar(
+    "coreason_budget_asking", default=None
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Payer:
 
 
 def payer() -> Payer | None:
-    """Return who pays for calls that are made here, None if nobody is known."""
+    """Return who pays for calls here: of a decorated view, a run or a task. None outside of them: nobody is asked."""
     return _payer.get()
 
 
@@ -55,21 +59,44 @@ def paying(who: Payer | None) -> Iterator[None]:
         _payer.set(before)  # by value: the block may end in another context, where no token is valid
 
 
+@contextmanager
+def asking(who: Callable[[], Operation[tuple[str, str | None]]]) -> Iterator[None]:
+    """Have calls in the block that nobody else pays for paid by whoever is asking; ``who`` finds user and project."""
+    before = _asking.get()
+    _asking.set(who)
+    try:
+        yield
+    finally:
+        _asking.set(before)  # by value, as above
+
+
+def payer_here() -> Operation[Payer | None]:
+    """
+    Return who pays for calls here: of a decorated view, a run or a task, else whoever is asking in the request.
+
+    None outside of all these, and in a request if the middleware is not installed.
+    """
+    here, who = payer(), _asking.get()
+    if here is not None or who is None:
+        return here
+    return Payer(*(yield from who()))
+
+
 def payer_of(
     budget_user: Any = None, budget_project: Any = None, *, remedy: str = "pass budget_user=... (an id, or ANONYMOUS)"
-) -> Payer:
+) -> Operation[Payer]:
     """
     Return who pays for a call: who is named, else who pays for calls here. ``remedy`` says how to name somebody.
 
     Whoever names the same accounts draws on the same hold. A project alone is one of the user who pays here.
     Raise MissingUserError if nobody is named or known, TypeError or ValueError for ids that cannot be.
     """
-    here = payer()
+    here = payer() if budget_user is not None else (yield from payer_here())
     if budget_user is None and here is None:
         raise MissingUserError(
-            f"Nobody is known who pays for this call: {remedy}, or make it in a view decorated with @budgeted or "
-            "inside budgeted_run(). Threads that you start yourself know nobody: run them with "
-            "contextvars.copy_context().run, or name who pays."
+            f"Nobody is known who pays for this call: {remedy}, or make it inside budgeted_run() or in a view "
+            "(decorated with @budgeted, or with BudgetMiddleware). Threads that you start yourself know nobody: run "
+            "them with contextvars.copy_context().run, or name who pays."
         )
     if budget_user is None and budget_project is None and here is not None:
         return here

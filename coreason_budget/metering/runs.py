@@ -158,7 +158,7 @@ class BudgetedRun:
     def _begin(self) -> Operation[None]:
         if self._funds is not None:
             raise HoldClosedError("This run has begun before; make a new one for other work.")
-        payer = payer_of(*self._whose)
+        payer = yield from payer_of(*self._whose)
         funds: Funds
         if payer.purse is not None and payer.purse.funds.is_open:
             draw = yield from payer.purse.draw(self._nanos)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.http import HttpResponse, StreamingHttpResponse
 
-from coreason_budget import service
+from coreason_budget import ANONYMOUS, MissingUserError, service
 from coreason_budget.integrations import litellm
 from coreason_budget.models import SpendRecord
 from tests.http.steps import do
@@ -93,6 +93,24 @@ def test_a_call_draws_on_the_hold_of_its_view(native_site: Site, ledger: Ledger,
     assert held == ["0.49898", "0.49796"]
     assert answer.budget[0] == "0.00204"
     assert booked(ann) == (Decimal("0.00204"), 2)
+
+
+@pytest.mark.parametrize("who", ["user", "visitor"])
+def test_a_call_of_a_view_that_is_not_decorated_is_paid_by_who_is_asking(
+    native_site: Site, ledger: Ledger, upstream: Upstream, ann: Any, who: str
+) -> None:
+    def view(_: Any) -> Any:
+        response = yield ask(upstream)
+        return HttpResponse(response.choices[0].message.content)
+
+    asking = ann if who == "user" else None
+    assert native_site.get(native_site.view(view), user=asking).text == ANSWERED
+    ledger.settled()
+    assert ledger.of(ann) == (("0.00057", "0") if asking else ("0", "0"))
+    assert ledger.of(ANONYMOUS) == (("0", "0") if asking else ("0.00057", "0"))
+
+    with pytest.raises(MissingUserError, match="with BudgetMiddleware"):
+        native_site.run(native_site.view(view), None)  # outside of any request
 
 
 def test_a_call_that_may_cost_more_than_the_view_holds_tops_its_hold_up(

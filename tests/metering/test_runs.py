@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,7 +37,9 @@ ANSWER = {"model": "gpt-4o", "usage": {"prompt_tokens": 1_000, "completion_token
 
 def call(budget: BudgetManager, amount: str, who: Payer | None = None) -> MeteredCall:
     """Return a call that holds an amount."""
-    return MeteredCall(budget, who or payer_of(), Request(("gpt-4o",), amount=int(Decimal(amount) * NANO)))
+    return MeteredCall(
+        budget, who or budget.drive(payer_of()), Request(("gpt-4o",), amount=int(Decimal(amount) * NANO))
+    )
 
 
 def settle(budget: BudgetManager, metered: MeteredCall) -> None:
@@ -194,6 +198,29 @@ def test_tasks_of_a_run_draw_on_it_together(budget: BudgetManager) -> None:
     assert (status.spent, status.held) == (Decimal("0.5"), 0)
 
 
+def test_an_event_loop_that_is_run_inside_a_run_draws_on_it(budget: BudgetManager) -> None:
+    async def ask() -> None:
+        metered = call(budget, "0.2")
+        await budget.adrive(metered.open())
+        await asyncio.to_thread(settle, budget, metered)
+
+    with budgeted_run("ann", amount="1") as run:
+        asyncio.run(ask())
+        with asyncio.Runner() as runner:
+            runner.run(ask())
+        assert run.cost == Decimal("0.025")
+    assert budget.status("ann")[0].spent == Decimal("0.025")
+
+
+def test_a_thread_knows_who_pays_only_if_it_is_given_the_context(budget: BudgetManager) -> None:
+    with budgeted_run("ann", amount="1") as run, ThreadPoolExecutor(1) as pool:
+        assert pool.submit(payer).result() is None
+        for carried in (run.bound(payer), partial(copy_context().run, payer)):
+            found = pool.submit(carried).result()
+            assert found is not None
+            assert found.purse is not None
+
+
 def test_a_run_never_goes_over_a_limit_whoever_draws_on_it(budget: BudgetManager) -> None:
     def work(_: int) -> bool:
         metered = call(budget, "0.0125")
@@ -280,14 +307,14 @@ def test_who_names_the_same_accounts_draws_on_the_same_hold(
     budget: BudgetManager, named: tuple[str | None, str | None], expected: tuple[str, str | None, bool]
 ) -> None:
     with budgeted_run("ann", "apollo", amount="0.1"):
-        found = payer_of(*named)
+        found = budget.drive(payer_of(*named))
     assert (found.user_id, found.project_id, found.purse is not None) == expected
 
 
 @pytest.mark.parametrize(("user", "error"), [("", ValueError), (1.5, TypeError), ("a\nb", ValueError)])
-def test_a_payer_that_cannot_be_is_refused_by_name(user: Any, error: type[Exception]) -> None:
+def test_a_payer_that_cannot_be_is_refused_by_name(budget: BudgetManager, user: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="budget_user"):
-        payer_of(user)
+        budget.drive(payer_of(user))
 
 
 def test_who_pays_is_who_paid_before_once_the_block_is_left() -> None:

@@ -69,7 +69,7 @@ def _called(  # as it was called, and how
     relay: type[Relay | AsyncRelay],
 ) -> Operation[Any]:
     terms = _Terms(**{field: kwargs.pop(field) for field in _Terms.__dataclass_fields__ if field in kwargs})
-    payer = payer_of(terms.budget_user, terms.budget_project)
+    payer = yield from payer_of(terms.budget_user, terms.budget_project)
     if not _is_loaded():
         yield Twin(manager, "reckon", (_load,))  # takes seconds
     litellm = _load()

@@ -84,7 +84,7 @@ class Terms:
             limit_to_remaining,
         )
 
-    def payer(self) -> Payer:
+    def payer(self) -> Operation[Payer]:
         """Return who pays for a call that is made here. Raise MissingUserError."""
         return payer_of(self.user, self.project, remedy="name somebody with wrap(client, user=...)")
 
@@ -164,7 +164,7 @@ class _Wrapping:
         return body
 
     def _called(self, manager: BudgetManager, endpoint: Endpoint, sending: _Sending) -> Operation[Any]:
-        payer = self.terms.payer()
+        payer = yield from self.terms.payer()
         request = endpoint.request(sending.body, is_limited=self.terms.is_limited)
         if self._is_named_freely:
             request = yield from _with_amount(manager, request)
