@@ -24,7 +24,7 @@ from redis.sentinel import SentinelConnectionPool
 from ..exceptions import BudgetConfigurationError
 from . import isolation
 from .pools import accepted, alias_pool, async_sentinel_client, async_twin, close_pool, sentinels_of
-from .wires import Wires, in_time
+from .wires import Wires, in_time, packed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -214,13 +214,27 @@ class LoopClient:
 
     def __init__(self, client: Any, connections: int) -> None:
         self.client = client
+        self._pool: Any = getattr(client, "connection_pool", None)  # a cluster has none of its own
         self._free = asyncio.Semaphore(connections)
         self._closer: AsyncGenerator[None, None] | None = None
 
     async def execute(self, args: Sequence[Any]) -> Any:
         """Send a command and return the reply."""
         async with self._free:
-            return await self.client.execute_command(*args)
+            if self._pool is None:
+                return await self.client.execute_command(*args)
+            wire = await self._connection()
+            try:
+                await wire.send_packed_command(packed(args))
+                return await wire.read_response()
+            finally:
+                await self._pool.release(wire)
+
+    async def _connection(self) -> Any:
+        try:
+            return await self._pool.get_connection()
+        except TypeError:  # redis-py before 5.3 wants the name of a command
+            return await self._pool.get_connection("_")
 
     async def close_with_loop(self) -> None:
         """
@@ -235,10 +249,9 @@ class LoopClient:
     async def close(self) -> None:
         """Close the client's connections."""
         await self.client.aclose()
-        pool = getattr(self.client, "connection_pool", None)
-        if pool is not None:
-            await pool.disconnect()
-            for sentinel in sentinels_of(pool):
+        if self._pool is not None:
+            await self._pool.disconnect()
+            for sentinel in sentinels_of(self._pool):
                 await sentinel.aclose()
                 await sentinel.connection_pool.disconnect()
 

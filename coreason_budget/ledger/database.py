@@ -45,7 +45,7 @@ FLUSH_AT_EXIT_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 3.0
 QUIET_SECONDS: Final = 10.0
 HELD_BACK_SECONDS: Final = 30.0
-#: So long a write that nobody waits for lets others join it: of ten together each costs a fourth of one alone.
+#: So long a write that nobody waits for lets others join it: of ten together each costs a third of one alone.
 JOINED_WITHIN: Final = 0.01
 
 in_request: ContextVar[bool] = ContextVar("coreason_budget_in_request", default=False)

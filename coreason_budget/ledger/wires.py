@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from redis import ConnectionPool
 
-__all__ = ["Wires", "in_time"]
+__all__ = ["Wires", "in_time", "packed"]
 
 T = TypeVar("T")
 
