@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from .. import service
+from ..management.names import user_names
 from ..money import to_usd
 from ..periods import PERIODS, Period, window_at
 from ..scopes import GLOBAL, Scope, Subject
@@ -19,7 +20,6 @@ from .overview_chart import chart
 from .overview_rankings import MOST, label_of, ranking
 from .overview_sums import amounts_in, days_between, hours_of, rank, summary
 from .overview_terms import Terms, TermsForm, ranges
-from .record_links import user_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -15,7 +15,9 @@ from django.http import StreamingHttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from .record_links import original_id, user_names
+from ..management.names import user_names
+from ..management.spreadsheet import harmless
+from .record_links import original_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from ..models import SpendRecord
 
-__all__ = ["COLUMNS", "export_csv", "harmless"]
+__all__ = ["COLUMNS", "export_csv"]
 
 #: The columns of the file. They are for machines too, so their names are the same in every language.
 COLUMNS: Final = (
@@ -48,9 +50,6 @@ COLUMNS: Final = (
 _PIECE: Final = 2_000
 _BYTE_ORDER_MARK: Final = "\ufeff"  # without it spreadsheets take UTF-8 for something else
 
-#: What begins a formula in a spreadsheet, in both widths of characters.
-_FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-
 
 @admin.action(description=_("Export as CSV"), permissions=["view"])
 def export_csv(
@@ -65,12 +64,6 @@ def export_csv(
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
-
-
-def harmless(text: str) -> str:
-    """Return text that no spreadsheet takes for a formula: what could be one gets an apostrophe in front."""
-    could_be_one = text.lstrip().startswith(_FORMULA) or text.startswith(("\t", "\r", "\n"))
-    return f"'{text}" if could_be_one else text
 
 
 class _Line:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from django.contrib.auth import get_user_model
-
-from ..limits import user_key
+from ..management.names import user_names
 from ..models import SpendRecord
-from .user_choice import user_name_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["Links", "links_of", "related_ids", "user_names"]
+__all__ = ["Links", "links_of", "related_ids"]
 
 _REFUND: Final = "refund:"
 _REVERSAL: Final = "~refund"
@@ -51,15 +48,6 @@ def links_of(records: Sequence[SpendRecord]) -> Links:
     ids = {name for record in records for name in related_ids(record)}
     found = SpendRecord.objects.filter(charge_id__in=ids) if ids else ()
     return Links(names, {record.charge_id: record for record in found})
-
-
-def user_names(user_ids: Iterable[str]) -> dict[str, str]:
-    """Return the names of users by their ids as text: one query. Ids that are no user's are left out."""
-    keys = {key for user_id in user_ids if user_id and (key := user_key(user_id)) is not None}
-    if not keys:
-        return {}
-    found = get_user_model()._default_manager.filter(pk__in=keys).values_list("pk", user_name_field())
-    return {str(key): str(name) for key, name in found}
 
 
 def related_ids(record: SpendRecord) -> list[str]:

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coreason_budget.admin import record_export
-from coreason_budget.admin.record_export import COLUMNS, harmless
+from coreason_budget.admin.record_export import COLUMNS
+from coreason_budget.management.spreadsheet import harmless
 from coreason_budget.models import SpendRecord
 
 from .test_records import kept

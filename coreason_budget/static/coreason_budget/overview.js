@@ -9,8 +9,19 @@
 
   const button = controls.querySelector("button");
   const told = controls.querySelector("[role=status]");
-  const seconds = Number(figures.dataset.refreshSeconds);
+  const wait = Number(figures.dataset.refreshSeconds) * 1000;
+  const patience = 20; // the wait is at least so many times what an answer took: large sums keep a database busy
   let isAsking = false;
+  let isDue = false;
+  let timer;
+
+  const later = (took) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      isDue = true;
+      refresh();
+    }, Math.max(wait, patience * took));
+  };
 
   const isWanted = () => button.getAttribute("aria-pressed") === "true" && !document.hidden;
 
@@ -35,6 +46,8 @@
   const refresh = async () => {
     if (isAsking || !isWanted()) return;
     isAsking = true;
+    isDue = false;
+    const begun = performance.now();
     try {
       const answer = await fetch(location.href, { credentials: "same-origin", redirect: "manual" });
       if (!answer.ok) throw new Error(`status ${answer.status}`);
@@ -47,6 +60,7 @@
       told.textContent = told.dataset.failed;
     } finally {
       isAsking = false;
+      later(performance.now() - begun);
     }
   };
 
@@ -54,7 +68,9 @@
     button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
     refresh();
   });
-  document.addEventListener("visibilitychange", refresh);
-  setInterval(refresh, seconds * 1000);
+  document.addEventListener("visibilitychange", () => {
+    if (isDue) refresh();
+  });
+  later(0);
   controls.hidden = false;
 })();
