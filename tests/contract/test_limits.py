@@ -173,6 +173,19 @@ def test_an_update_that_sends_no_signal_is_seen_after_limits_ttl(
     assert limit(driver, budget) == 2
 
 
+def test_a_call_that_comes_after_limits_ttl_is_decided_by_the_limits_of_then(
+    driver: Driver, make: Make, user: User, clock: Clock
+) -> None:
+    budget = make(daily_user_limit_usd="1", limits_ttl=20, database_work="inline")
+    UserLimit.objects.create(user=user, amount_usd=5)
+    driver(driver(budget, "reserve", 7, amount=4), "release")
+    UserLimit.objects.update(amount_usd=2)
+    clock.move(seconds=20, milliseconds=1)
+
+    with pytest.raises(BudgetExceededError):
+        driver(budget, "reserve", 7, amount=4)
+
+
 def test_limits_in_use_are_read_ahead_so_that_no_call_waits(
     driver: Driver, budget: BudgetManager, user: User, clock: Clock
 ) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import threading
+from contextlib import suppress
 from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionLost
 
-from coreason_budget import BudgetManager, HoldClosedError
+from coreason_budget import BudgetExceededError, BudgetManager, HoldClosedError
 from coreason_budget.ledger.steps import Command, Query
 from coreason_budget.signals import budget_unavailable
 
@@ -285,6 +286,35 @@ def test_what_cannot_be_abandoned_now_is_given_back_when_redis_answers(
     assert budget.ledger.run(budget.ledger.journal.tell()) == 1
 
     assert held(driver, budget, "ann") == "0"
+
+
+def test_nobody_gets_the_money_of_a_charge_between_its_hold_and_its_being_told_of(
+    driver: Driver, budget: BudgetManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = driver(budget, "reserve", "ann", amount=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(budget.ledger.connections, "execute", fail)
+        patch.setattr(budget.ledger.connections, "aexecute", fail)
+        driver(hold, "charge", cost=1)
+    assert budget.flush(10)
+    assert (records(), held(driver, budget, "ann")) == ([("charge", "1")], "1")
+
+    perform, others = Command.perform, []
+
+    def followed_by_another(command: Command, context: Any) -> Any:
+        reply = perform(command, context)
+        with monkeypatch.context() as patch:
+            patch.setattr(Command, "perform", perform)
+            with suppress(BudgetExceededError):
+                others.append(driver(budget, "reserve", "ann", amount=1))
+        return reply
+
+    monkeypatch.setattr(Command, "perform", followed_by_another)
+    assert budget.ledger.run(budget.ledger.journal.tell()) == 1
+    monkeypatch.setattr(Command, "perform", perform)
+
+    assert others == []
+    assert (spent(driver, budget, "ann"), held(driver, budget, "ann")) == ("1", "0")
 
 
 def fail(*_: object) -> Any:

@@ -167,7 +167,7 @@ FAULTS: Final = (
     Fault("a period that was never summed", PRELUDE,
           "if (defaults[p.code] or a[p.l]) and a[p.o] ~= '1' then return false end", ""),
     Fault("limits that are never read again", RESERVE, "if not age or age > fresh then",
-          "if not age then", *LIMITS),
+          "if not age then", *LIMITS, tests=("tests/contract/test_limits.py",)),
     Fault("a blocked account that lets checks through", RESERVE,
           "if tonumber(amount) == 0 then fits = sum + held < tonumber(cap) end", ""),
     Fault("a top-up that is done once more", RESERVE, "if topped[1] then return", "if false then return"),
@@ -186,7 +186,7 @@ FAULTS: Final = (
           "  if hold then add(hold, 'x', minus(amount)) end\n", ""),
     Fault("an expired hold that nobody keeps", "journal.py", "self.writer(booked[-1:])", "self.writer([])"),
     Fault("a charge that is in nobody's memory", "redis.py",
-          "            yield Write(self.journal.writer(bookings_of(charge, answer)))\n", ""),
+          "            yield Write(self.journal.writer(bookings_of(charge, answer)))\n", "            pass\n"),
     Fault("a swept hold that is swept again", "lua/sweep.lua",
           "redis.call('HSET', KEYS[1], 'st', 'expired', 'left', '0', 'x', left)", ""),
     Fault("a threshold that is told of an account that is not open", CHARGE,
@@ -206,5 +206,6 @@ FAULTS: Final = (
           "                yield from ledger.release(charge.hold_id, ledger.deposit(accounts))\n",
           "            if charge.hold_id:\n"
           "                yield from ledger.release(charge.hold_id, ledger.deposit(accounts))\n"
-          '            yield from ledger.call("ack", keys, ["", charge.charge_id, "doubt", indexes])\n'),
+          '            yield from ledger.call("ack", keys, ["", charge.charge_id, "doubt", indexes])\n',
+          tests=("tests/contract/test_reservation_after.py",)),
 )  # fmt: skip
