@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import django
@@ -14,6 +16,7 @@ from django.http import HttpResponse, JsonResponse
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from coreason_budget.metering.current import Payer, paying
 from coreason_budget.scopes import ANONYMOUS
 from tests.http.rest import Base, answer_of
 from tests.http.steps import charge, do
@@ -29,6 +32,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 if django.VERSION < (6, 0):
     pytest.skip("this Django has no tasks", allow_module_level=True)
+
 
 BACKENDS = {
     "text": "tests.frameworks.errands.TextBackend",
@@ -192,6 +196,18 @@ def test_a_backend_may_copy_and_pickle_a_task(
         return JsonResponse([result.args, result.kwargs], safe=False)
 
     assert plain_site.get(view, user=ann).json == [["0.1"], {"_coreason_budget": {"user": str(ann.pk)}}]
+
+
+def test_what_the_page_charges_by_the_id_of_a_task_counts_once(ledger: Ledger, errands: ModuleType) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "frameworks.md").read_text("utf-8")
+    [block] = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "def scan" in code]
+    names: dict[str, Any] = {"__name__": errands.__name__}
+    exec(block, names)
+    first, other = (errands.TaskContext(task_result=errands.result_of(names["scan"])) for _ in range(2))
+    for context in (first, first, other):
+        with paying(Payer("ann")):
+            names["scan"].call(context, 7)
+    assert ledger.of("ann") == ("0.1", "0")
 
 
 def test_a_task_that_is_enqueued_again_is_paid_by_the_first(
