@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import django
 from django.template.response import TemplateResponse
 from django.utils import formats, timezone
 from django.utils.html import format_html
@@ -51,6 +52,7 @@ def page(model_admin: ModelAdmin[Any], request: HttpRequest) -> HttpResponse:
         "opts": model_admin.opts,
         "media": model_admin.media,
         "form": form,
+        "breadcrumbs_are_list": django.VERSION >= (6, 1),
         "zone": zone.key,
     }
     if form.is_valid():
