@@ -90,6 +90,7 @@ class Database:
         self._queries = Lane("queries", QUERIES, prepare=self._prepare, tidy=_tidy, end=_close_connections)
         self._writes = Lane("writes", WRITES, prepare=self._prepare, tidy=_tidy, end=_close_connections)
         self._last_error = float("-inf")
+        self._in_memory: dict[str, bool] = {}
         _all.add(self)
 
     @property
@@ -207,7 +208,15 @@ class Database:
         """Tell whether some thread's work may be inline; the event loop's thread cannot see another's connection."""
         if self._work != "auto" and isolation.current() is None:
             return self._work == "inline"
-        return isolation.under_test() or _is_in_memory(self._connection())
+        return isolation.under_test() or self._is_in_memory()
+
+    def _is_in_memory(self) -> bool:
+        """Tell whether the database is in memory. It is looked up once: a new task would make a connection for it."""
+        alias = self.alias
+        known = self._in_memory.get(alias)
+        if known is None:
+            known = self._in_memory[alias] = _is_in_memory(connections[alias])
+        return known
 
     def _should_wait(self, connection: BaseDatabaseWrapper) -> bool:
         """Tell whether a write is waited for: in a shell, script or task, not in a request, loop or transaction."""
