@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from coreason_budget import service
 
+from .floors import bare_commands, server_floors
 from .measure import Contestant, compare, rows_of
 from .server import COST, WritesHeldBack, server_time
 from .tables import Row, spread
@@ -26,12 +27,14 @@ def measure(options: Options) -> Iterator[Row]:
     manager = service.manager()
     manager.status("ann", "search")
     with service.deferred_writes():  # as in a request: nobody waits for the database
-        contestants = [*_sync(manager), *_async(manager)]
+        contestants = [*_sync(manager), *bare_commands(manager, options.calls), *_async(manager)]
         yield from rows_of("calls", contestants, compare(contestants, rounds=options.rounds, calls=options.calls))
     rounds = [server_time(manager, options.calls) for _ in range(options.rounds)]
     for name in rounds[0]:
         micros = [times[name] for times in rounds]
         yield Row("calls", f"{name}: the server's time", median(micros), "µs", spread=spread(micros))
+    manager.flush(60)
+    yield from server_floors(manager, options)
 
 
 def _sync(manager: BudgetManager) -> list[Contestant]:
