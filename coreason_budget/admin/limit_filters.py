@@ -1,14 +1,19 @@
-"""Filters of the lists of limits: by what counts at this moment, and by boost."""
+"""Filters of the lists of limits: by how much room there is, by what counts at this moment, and by boost."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
+
+from ..templatetags.bars import State
+from . import words
+from .live import live_figures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +24,50 @@ if TYPE_CHECKING:
 
     from ..models import BudgetLimit
 
-__all__ = ["BoostFilter", "StateFilter"]
+__all__ = ["STATUSES", "BoostFilter", "StateFilter", "StatusFilter"]
+
+#: How much room there is, in words.
+STATUSES: Final = {
+    State.OK: pgettext_lazy("status", "ok"),
+    State.NEAR: pgettext_lazy("status", "nearly used up"),
+    State.OVER: pgettext_lazy("status", "used up"),
+    State.BLOCKED: pgettext_lazy("status", "blocked"),
+    State.UNLIMITED: pgettext_lazy("status", "unlimited"),
+}
+
+#: So many accounts are looked at in one round trip, which holds up Redis for a moment, and so many at all.
+_AT_ONCE: Final = 200
+MOST_LOOKED_AT: Final = 10_000
+
+
+class StatusFilter(admin.SimpleListFilter):
+    """How much room there is at this moment, which only Redis knows: all limits of the list are looked at."""
+
+    title = _("status")
+    parameter_name = "room"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, _StrPromise]]:
+        """Return what an account can be like."""
+        return [(state.value, label) for state, label in STATUSES.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[BudgetLimit]) -> QuerySet[BudgetLimit]:
+        """Return the limits whose accounts are like that now; none if there are too many to look at them all."""
+        wanted = self.value()
+        if wanted not in {state.value for state in STATUSES}:
+            return queryset
+        limits = list(queryset.order_by()[: MOST_LOOKED_AT + 1])
+        if len(limits) > MOST_LOOKED_AT:
+            said = gettext("Filter by something else first: the status of at most %(count)s limits is looked at.")
+            messages.warning(request, said % {"count": words.number(MOST_LOOKED_AT)})
+            return queryset.none()
+        found, rest = list[Any](), iter(limits)
+        while some := list(islice(rest, _AT_ONCE)):
+            figures = live_figures(some)
+            if figures.problem:
+                messages.warning(request, gettext("Who is near a limit is unknown at the moment: %s") % figures.problem)
+                return queryset.none()
+            found += [each.pk for each in some if (live := figures.of(each)) and State.of(live) == wanted]
+        return queryset.filter(pk__in=found)
 
 
 class StateFilter(admin.SimpleListFilter):

@@ -14,11 +14,12 @@ from .. import service
 from ..limits import user_key
 from ..models import BudgetLimit, GlobalLimit, ProjectLimit, UserLimit
 from ..periods import Period, window_at
+from ..templatetags.bars import State
 from . import confirmation, words
 from .bars import bar
 from .fields import AMOUNT_FIELDS
 from .limit_actions import block_now, boost_today
-from .limit_filters import BoostFilter, StateFilter
+from .limit_filters import STATUSES, BoostFilter, StateFilter, StatusFilter
 from .limit_forms import LimitForm
 from .limit_words import changed_values, what_holds
 from .live import live_figures
@@ -49,8 +50,8 @@ class LimitAdmin(LimitModelAdmin):
 
     form = LimitForm
     formfield_overrides = AMOUNT_FIELDS
-    list_display: tuple[Any, ...] = ("whose", "period", "limit", "usage", "remaining", "resets")
-    list_filter: ClassVar[tuple[Any, ...]] = ("period", StateFilter, BoostFilter)
+    list_display: tuple[Any, ...] = ("whose", "period", "limit", "status", "usage", "remaining", "resets")
+    list_filter: ClassVar[tuple[Any, ...]] = ("period", StatusFilter, StateFilter, BoostFilter)
     actions = (boost_today, block_now)
     subject_fields: ClassVar[tuple[str, ...]] = ()
 
@@ -96,6 +97,15 @@ class LimitAdmin(LimitModelAdmin):
         text = _("boosted to {limit} until {end}") if counts else _("a boost to {limit} ended {end}")
         html = format_html(text, limit=words.limit(limit.boost_usd), end=words.instant(limit.boost_until))
         return format_html('<span class="budget-boost budget-{}">{}</span>', "boosted" if counts else "ended", html)
+
+    @admin.display(description=gettext_lazy("status"))
+    def status(self, limit: BudgetLimit) -> SafeString:
+        """Show in a word how much room there is."""
+        live = _live(limit)
+        if live is None:
+            return _unknown()
+        state = State.of(live)
+        return format_html('<span class="budget-status budget-status-{}">{}</span>', state, STATUSES[state])
 
     @admin.display(description=gettext_lazy("spent"))
     def usage(self, limit: BudgetLimit) -> SafeString:

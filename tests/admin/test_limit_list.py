@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from coreason_budget import service
+from coreason_budget.admin import limit_filters
 from coreason_budget.models import GlobalLimit, ProjectLimit, UserLimit
 
 from .conftest import booked
@@ -216,6 +217,63 @@ def test_filters_look_at_what_counts_now(boss, query, found):
     page = boss.get("projectlimit_changelist", **query)
 
     assert {row["whose"] for row in page.texts} == found if found else "0 project limits" in page.root.text
+
+
+@pytest.mark.parametrize(
+    ("status", "found", "said"),
+    [
+        ("ok", {"ann", "gus"}, "ok"),
+        ("near", {"bert"}, "nearly used up"),
+        ("over", {"carl"}, "used up"),
+        ("blocked", {"dora"}, "blocked"),
+        ("unlimited", {"emil"}, "unlimited"),
+        ("nonsense", {"ann", "bert", "carl", "dora", "emil", "gus"}, None),
+    ],
+)
+def test_limits_are_found_by_how_much_room_there_is_now(boss, monkeypatch, status, found, said):
+    monkeypatch.setattr(limit_filters, "_AT_ONCE", 2)
+    spent = {
+        "ann": ("10", "7.99"),
+        "bert": ("10", "8"),
+        "carl": ("10", "9.5"),
+        "dora": ("0", "1"),
+        "emil": (None, "99"),
+    }
+    for name, (amount, cost) in spent.items():
+        user = User.objects.create_user(name)
+        limited(user, amount)
+        booked(user_id=user.pk, cost=cost)
+    service.reserve(User.objects.get(username="carl").pk, amount="0.5")
+    limited(User.objects.create_user("gus"), 10)  # who has never called
+
+    rows = boss.get("userlimit_changelist", room=status).texts
+
+    assert {row["whose"] for row in rows} == found
+    assert said is None or {row["status"] for row in rows} == {said}
+
+
+@pytest.mark.usefixtures("redis_down")
+def test_without_redis_nobody_is_said_to_be_near_a_limit(boss, ann):
+    limited(ann, 10)
+
+    page = boss.get("userlimit_changelist", room="near")
+    assert page.response.context["cl"].result_count == 0
+    assert page.messages[0].startswith("Who is near a limit is unknown at the moment: Redis cannot be used")
+    assert boss.get("userlimit_changelist").texts[0]["status"] == "unknown"
+
+
+def test_too_many_limits_are_not_looked_at(boss, ann, monkeypatch, asked):
+    monkeypatch.setattr(limit_filters, "MOST_LOOKED_AT", 1)
+    limited(ann, 10)
+    limited(ann, 10, period="week")
+    asked.clear()
+
+    page = boss.get("userlimit_changelist", room="ok")
+
+    assert page.response.context["cl"].result_count == 0
+    assert asked == []
+    assert page.messages == ["Filter by something else first: the status of at most 1 limits is looked at."]
+    assert len(boss.get("userlimit_changelist", room="ok", period__exact="week").texts) == 1
 
 
 def test_the_counts_of_filters_can_be_shown(boss, ann):
