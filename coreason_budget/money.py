@@ -15,7 +15,7 @@ NANOS_PER_USD: Final = 1_000_000_000
 MAX_USD: Final = Decimal(1_000_000_000)
 _SHOWN: Final = 80  # characters of a bad value in a message
 #: Has room for every digit of an amount, whatever the caller's own context is set to.
-_EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 
 Amount = Decimal | str | int | float
 

@@ -97,7 +97,7 @@ class Wires:
                 wire = self._idle.pop()
             except IndexError:
                 return None
-            with suppress(RedisError, OSError):
+            with suppress(RedisError, OSError, ValueError):  # ValueError: another thread has just closed its socket
                 if _is_quiet(wire):
                     return wire
             self._drop(wire)
