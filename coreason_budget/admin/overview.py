@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from .. import service
 from ..management.names import user_names
+from ..models import SpendRecord
 from ..money import to_usd
 from ..periods import PERIODS, Period, window_at
 from ..scopes import GLOBAL, Scope, Subject
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django.contrib.admin import ModelAdmin
+    from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
 
+    from ..periods import Window
     from .overview_chart import Chart
     from .overview_rankings import Ranking
     from .overview_state import Live
@@ -80,15 +83,16 @@ def _what_is_shown(terms: Terms) -> dict[str, Any]:
 def _figures(terms: Terms, now: datetime) -> dict[str, Any]:
     zone = service.manager().config.time_zone
     windows = {period: window_at(period, now, zone) for period in PERIODS}
-    records = terms.records_of_days(zone)
-    whole = summary(records)
-    top = {column: rank(records, column, MOST) for column in ("user_id", "project_id", "model")}
+    records = terms.records()
+    of_days = terms.of_days(records, zone)
+    whole = summary(of_days)
+    top = {column: rank(of_days, column, MOST) for column in ("user_id", "project_id", "model")}
 
     health = state.health()
     live = state.Live(problem=_("Redis does not answer."))
     if health.has_redis:
         live = state.live(_subjects(top["user_id"], top["project_id"]))
-    of_site = amounts_in(Terms.of_days_until(terms.last).records(), list(windows.values()))
+    of_site = amounts_in(SpendRecord.objects.order_by(), list(windows.values()))
     held = [hold.user_id for hold in live.holds.first] if live.holds else []
     users = user_names({*(each.name for each in top["user_id"]), *held})
     return {
@@ -99,8 +103,8 @@ def _figures(terms: Terms, now: datetime) -> dict[str, Any]:
             {period: window.end for period, window in windows.items()},
         ),
         "rankings": list(_rankings(terms, whole, top, users, live)),
-        "by_day": _by_day(terms, top[terms.by]),
-        "by_hour": _by_hour(terms, windows[Period.DAY]),
+        "by_day": _by_day(terms, records, top[terms.by]),
+        "by_hour": _by_hour(records, windows[Period.DAY]),
         "by_links": [
             (_("By model"), terms.link(by="model"), terms.by == "model"),
             (_("By project"), terms.link(by="project_id"), terms.by == "project_id"),
@@ -166,7 +170,7 @@ def _rankings(
     )
 
 
-def _by_day(terms: Terms, top: Sequence[Ranked]) -> Chart:
+def _by_day(terms: Terms, records: QuerySet[SpendRecord], top: Sequence[Ranked]) -> Chart:
     period, stretches = days_between(terms.first, terms.last, service.manager().config.time_zone)
     titles = {
         Period.DAY: _("Spend per day"),
@@ -177,15 +181,15 @@ def _by_day(terms: Terms, top: Sequence[Ranked]) -> Chart:
     named = [each.name for each in top[:COLOURS]]
     nothing = _("no model") if terms.by == "model" else _("no project")
     names = [words.name(name) if name else nothing for name in named]
-    amounts = amounts_in(terms.records(), stretches, terms.by, named)
+    amounts = amounts_in(records, stretches, terms.by, named)
     if len(top) > COLOURS or any(each.rest for each in amounts):
         names.append(_("all others"))
     return chart(stretches, amounts, names or [_("spent")], name="by-day", title=titles[period], caption=heads[period])
 
 
-def _by_hour(terms: Terms, today: Any) -> Chart:
+def _by_hour(records: QuerySet[SpendRecord], today: Window) -> Chart:
     stretches = hours_of(today, service.manager().config.time_zone)
-    amounts = amounts_in(terms.records(), stretches)
+    amounts = amounts_in(records, stretches)
     return chart(stretches, amounts, [_("spent")], name="by-hour", title=_("Spend per hour today"), caption=_("Hour"))
 
 

@@ -62,10 +62,10 @@ class Terms:
             names &= Q(model=self.model)
         return SpendRecord.objects.filter(names).order_by()
 
-    def records_of_days(self, zone: ZoneInfo) -> QuerySet[SpendRecord]:
-        """Return the records of whoever is named, of these days."""
+    def of_days(self, records: QuerySet[SpendRecord], zone: ZoneInfo) -> QuerySet[SpendRecord]:
+        """Return those of records that were booked on these days."""
         start, end = (window_named(Period.DAY, day.isoformat(), zone) for day in (self.first, self.last))
-        return self.records().filter(at__gte=start.start, at__lt=end.end)
+        return records.filter(at__gte=start.start, at__lt=end.end)
 
     def link(self, **changed: Any) -> str:
         """Return the query string of the overview with other terms."""

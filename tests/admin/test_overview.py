@@ -345,6 +345,13 @@ def test_what_it_asks_for_does_not_grow_with_what_there_is(boss, asked):
     assert few[1:] == (11, 9)
 
 
+def test_a_name_of_a_user_is_looked_up_once(boss, ann):
+    with CaptureQueriesContext(connection) as queries:
+        boss.get("overview", user="ann@example.org")
+
+    assert len([query for query in queries if "ann@example.org" in query["sql"] and "auth_user" in query["sql"]]) == 1
+
+
 # charts --------------------------------------------------------------------------------------------------------------
 
 
