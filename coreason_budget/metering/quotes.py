@@ -92,7 +92,8 @@ class Quoter:
             return Quote(amount if request.amount is None else request.amount)
         if request.amount is not None:
             return Quote(request.amount)
-        prompt = tuple(pricing.count(offer.model, request.prompt) for offer in self._offers)
+        counted = {model: pricing.count(model, request.prompt) for model in {offer.model for offer in self._offers}}
+        prompt = tuple(counted[offer.model] for offer in self._offers)
         if request.fits is None:
             expected = self._expected(prompt)
             return Quote(self._bound(prompt, expected), None, prompt, expected=expected)

@@ -120,9 +120,14 @@ def test_the_price_of_the_admin_or_the_settings_goes_first(bench: Bench, whose: 
         ({**DEAR, "output_cost_per_token": 2.5}, "as 2.5, more than 1 USD for a single token: 2.50 USD a million are"),
         ({"input_cost_per_token": 0.001}, "states no output_cost_per_token beside input_cost_per_token: state both"),
         ({"input_cost_per_second": 0.001}, "The call states input_cost_per_second, which budgets do not read: state"),
+        (
+            {**DEAR, "tiered_pricing": [{}]},
+            "The call states tiered_pricing, which budgets do not read: state input_cost",
+        ),
+        ({**DEAR, "search_context_cost_per_query": 1}, "The call states search_context_cost_per_query, which budgets"),
         ({**DEAR, "fallbacks": [{"model": "openai/gpt-4o", "output_cost_per_token": -1}]}, "The fallback 'openai/gpt-"),
     ],
-    ids=["negative", "text", "nan", "per-million", "half", "unread", "fallback"],
+    ids=["negative", "text", "nan", "per-million", "half", "unread", "tiers", "searches", "fallback"],
 )
 def test_a_price_that_cannot_be_is_refused(bench: Bench, prices: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["stated_price"]
 
-_PRICE: Final = re.compile(r"(?:input|output|cache_\w+|explicit_cache\w+)_cost(?:_\w+)?|cost_per_second|tiered_pricing")
+_PRICE: Final = re.compile(r"\w+_pricing|(?:\w+_)?cost_per_\w+|\w*cache_\w+_cost(?:_\w+)?")
 
 
 def stated_price(options: Mapping[str, Any], whose: str, *, has_output: bool) -> PriceRow | None:
