@@ -9,6 +9,7 @@ import pytest
 from django.db import OperationalError
 
 from coreason_budget import BudgetExceededError
+from coreason_budget.ledger.scripts import script
 from coreason_budget.ledger.steps import Query
 from coreason_budget.models import SpendRecord
 from coreason_budget.periods import from_ms
@@ -222,6 +223,28 @@ def test_a_rebuild_of_an_account_that_is_lost_meanwhile_starts_over(
     step = begun(budget, rebuild)
     lose_accounts(backend)
     driver(budget, "charge", "ann", "0.2")
+
+    finish(budget, rebuild, step)
+
+    assert spent(driver, budget, "ann") == "0.3"
+
+
+def test_a_rebuild_whose_account_is_lost_and_whose_begin_is_executed_once_more_starts_over(
+    driver: Driver, budget: BudgetManager, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver(budget, "charge", "ann", "0.1")
+    lose_accounts(backend)
+    sent: list[Any] = []
+    execute = budget.ledger.connections.execute
+    with monkeypatch.context() as patch:
+        patch.setattr(budget.ledger.connections, "execute", lambda args: (sent.append(args), execute(args))[1])  # type: ignore[func-returns-value]
+        rebuild = budget.ledger.rebuild(ANN)
+        step = begun(budget, rebuild)
+    driver(budget, "charge", "ann", "0.2")
+    assert budget.flush(10)
+    lose_accounts(backend)
+    (begin,) = (args for args in sent if args[1] == script("rebuild_begin").sha)
+    execute(begin)  # as a retry does, or a proxy that sends it twice
 
     finish(budget, rebuild, step)
 

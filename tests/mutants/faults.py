@@ -61,6 +61,8 @@ FAULTS: Final = (
     Fault("no floor", BEGIN, "if ARGV[4] ~= '' then", "if false then"),
     Fault("an account that is begun again keeps what it spent", BEGIN, "  redis.call('DEL', key)\n", ""),
     Fault("a rebuild of another incarnation", END, " or a.inc ~= ARGV[4]", ""),
+    Fault("a rebuild that is begun again under the same name", BEGIN, "local incarnation = nonce .. '@' .. L",
+          "local incarnation = nonce", tests=("tests/contract/test_rebuild.py",)),
     Fault("a rebuild after a verdict", END, "if a.n ~= ARGV[5] then", "if false then"),
     Fault("a hold released twice", "lua/release.lua", "  close(KEYS[1], KEYS[2], id)\n", ""),
     Fault("no tombstone", "lua/release.lua", "  redis.call('HSET', KEYS[1], 'st', 'closed', 'left', '0')\n", ""),

@@ -24,7 +24,8 @@ def rebuild_begin(auditor: Auditor, served: Served) -> None:
         auditor.unchanged(served)
         return
     before, after = served.before.account(subject), served.after.account(subject)
-    if after.incarnation == nonce != before.incarnation:
+    if after.incarnation != before.incarnation:
+        auditor.require("its incarnation is its own", after.incarnation.startswith(f"{nonce}@"), after, served)
         auditor.require("2. no open account is thrown away", not auditor.is_mine(before, served.terms), before, served)
         auditor.server.opened.discard(subject)
     else:

@@ -22,9 +22,22 @@ elseif mode == 'open' and a.mine and times[1] and math.abs(now - times[1]) < 500
   return {'wait'}
 end
 
+local L = redis.call('XADD', KEYS[2], '*', 'mark', '1')
+redis.call('XDEL', KEYS[2], L)
+if ARGV[4] ~= '' then
+  local ms, seq = string.match(L, '(%d+)-(%d+)')
+  local floor_ms, floor_seq = string.match(ARGV[4], '(%d+)-(%d+)')
+  ms, seq, floor_ms, floor_seq = tonumber(ms), tonumber(seq), tonumber(floor_ms), tonumber(floor_seq)
+  if ms < floor_ms or (ms == floor_ms and seq <= floor_seq) then
+    L = redis.call('XADD', KEYS[2], int(floor_ms) .. '-' .. int(floor_seq + 1), 'mark', '1')
+    redis.call('XDEL', KEYS[2], L)
+  end
+end
+
 if not a.mine then
   redis.call('DEL', key)
-  redis.call('HSET', key, 'e', run, 'inc', nonce, 'n', '0', 'lv', nonce)
+  local incarnation = nonce .. '@' .. L -- a begin that is executed again must not be taken for the first
+  redis.call('HSET', key, 'e', run, 'inc', incarnation, 'n', '0', 'lv', incarnation)
   a = load(key, run)
 end
 redis.call('HSET', key, 't', int(now))
@@ -38,18 +51,6 @@ for _, p in ipairs(PERIODS) do
 end
 roll(a, windows, t)
 keep(a, windows)
-
-local L = redis.call('XADD', KEYS[2], '*', 'mark', '1')
-redis.call('XDEL', KEYS[2], L)
-if ARGV[4] ~= '' then
-  local ms, seq = string.match(L, '(%d+)-(%d+)')
-  local floor_ms, floor_seq = string.match(ARGV[4], '(%d+)-(%d+)')
-  ms, seq, floor_ms, floor_seq = tonumber(ms), tonumber(seq), tonumber(floor_ms), tonumber(floor_seq)
-  if ms < floor_ms or (ms == floor_ms and seq <= floor_seq) then
-    L = redis.call('XADD', KEYS[2], int(floor_ms) .. '-' .. int(floor_seq + 1), 'mark', '1')
-    redis.call('XDEL', KEYS[2], L)
-  end
-end
 
 local reply = {'go', L, int(now), a.inc, a.n, a.lv or ''}
 for _, p in ipairs(PERIODS) do
