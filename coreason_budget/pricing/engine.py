@@ -30,7 +30,7 @@ _ALL: Final = ("reasoning", "cache_write")
 
 @dataclass(frozen=True, slots=True)
 class PricedCall:
-    """What a call cost in USD, under which model name its price was found, what it used, and whether it was made."""
+    """What a call cost in USD, the model name of its price, what it used, and whether a cache has answered instead."""
 
     model: str
     cost_usd: Decimal
