@@ -299,10 +299,12 @@ def test_nobody_gets_the_money_of_a_charge_between_its_hold_and_its_being_told_o
     assert budget.flush(10)
     assert (records(), held(driver, budget, "ann")) == ([("charge", "1")], "1")
 
-    perform, others = Command.perform, []
+    perform, others, here = Command.perform, [], threading.current_thread()
 
     def followed_by_another(command: Command, context: Any) -> Any:
         reply = perform(command, context)
+        if threading.current_thread() is not here:
+            return reply
         with monkeypatch.context() as patch:
             patch.setattr(Command, "perform", perform)
             with suppress(BudgetExceededError):
