@@ -12,8 +12,9 @@ import pytest
 
 from coreason_budget.conf import BudgetConfig
 from coreason_budget.exceptions import UnknownModelError
-from coreason_budget.pricing import PricingEngine
+from coreason_budget.pricing import PricingEngine, litellm_prices
 from coreason_budget.pricing.litellm_prices import load_litellm
+from coreason_budget.pricing.litellm_rates import KnownRates
 
 # litellm's own classes make pydantic warn at first use.
 pytestmark = pytest.mark.filterwarnings("ignore:Items? .* on TypedDict class:UserWarning")
@@ -155,6 +156,7 @@ def test_a_model_that_the_map_does_not_price_by_name_is_unknown(engine: PricingE
 def test_a_model_is_unknown_where_litellm_would_use_another_models_price(
     engine: PricingEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(litellm_prices, "_rates", KnownRates())  # it was asked before
     monkeypatch.setattr(load_litellm(), "get_model_info", lambda **_: {"key": "gpt-4o-mini"})
     with pytest.raises(UnknownModelError, match="would price it as 'gpt-4o-mini'"):
         engine.calculate("gpt-4o", 1_000, 200)

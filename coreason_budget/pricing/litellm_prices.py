@@ -6,11 +6,13 @@ import importlib
 import os
 import sys
 from decimal import Decimal
+from functools import lru_cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from ..exceptions import UnknownModelError
 from .litellm_media import find_sized, media_cost, states_media_prices
+from .litellm_rates import KnownRates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +23,7 @@ __all__ = ["litellm_cost", "litellm_extras", "litellm_max_output", "load_litellm
 
 _LOCAL_MAP: Final = "LITELLM_LOCAL_MODEL_COST_MAP"
 _import_lock = Lock()
+_rates: Final = KnownRates()
 
 # litellm asks a running server about these models whenever it prices one.
 _ASKS_A_SERVER: Final = frozenset({"lemonade", "ollama", "ollama_chat"})
@@ -61,10 +64,18 @@ def litellm_cost(model: str, usage: TokenUsage) -> Decimal:
     litellm = load_litellm()
     if usage.images or usage.audio_seconds or usage.search_units:
         return _media_cost(litellm, model, usage)
-    found = _find(model, litellm.model_cost)
+    prices = litellm.model_cost
+    found = _find(model, prices)
     if found is None:
         raise UnknownModelError("it has no price in litellm's map")
     key, provider = found
+    rows = (prices[key], prices.get(f"{provider}/{key}"))  # it takes the second where there is one
+    rates = _rates.find(found, usage, rows, partial(_token_cost, litellm, key, provider))
+    cost = None if rates is None else rates.cost(usage)
+    return _token_cost(litellm, key, provider, usage) if cost is None else cost
+
+
+def _token_cost(litellm: Any, key: str, provider: str, usage: TokenUsage) -> Decimal:
     options = {"service_tier": usage.service_tier} if usage.service_tier not in (None, *_STANDARD_TIERS) else {}
     try:
         used = _litellm_usage(usage)
@@ -122,7 +133,11 @@ def litellm_extras(model: str) -> frozenset[str]:
     """Return what a model's row in litellm's map prices apart: ``reasoning``, ``cache_write``. Empty without a row."""
     prices = load_litellm().model_cost
     found = _find(model, prices)
-    keys = tuple(prices[found[0]]) if found is not None else ()
+    return frozenset() if found is None else _extras_in(tuple(prices[found[0]]))
+
+
+@lru_cache(maxsize=1_024)
+def _extras_in(keys: tuple[str, ...]) -> frozenset[str]:
     if "tiered_pricing" in keys:  # each tier may have its own
         return frozenset(extra for extra, _ in _EXTRAS)
     return frozenset(extra for extra, prefix in _EXTRAS if any(key.startswith(prefix) for key in keys))
@@ -151,7 +166,8 @@ def _find(
     return None
 
 
-def _names(model: str) -> list[tuple[str, str]]:
+@lru_cache(maxsize=1_024)  # they may come from users
+def _names(model: str) -> tuple[tuple[str, str], ...]:
     """Return the names that the map may have for a model, each with the provider (or none) that its row must have."""
     for route in _ROUTES:
         if model.startswith(route):
@@ -161,7 +177,7 @@ def _names(model: str) -> list[tuple[str, str]]:
     if name.startswith("ft:"):
         # ft:gpt-4o-2024-08-06:organisation:suffix:id costs what every fine-tuned gpt-4o-2024-08-06 costs.
         name = ":".join(name.split(":")[:2])
-    return [(model, ""), (name, provider)] if provider or not slash else []
+    return ((model, ""), (name, provider)) if provider or not slash else ()
 
 
 def _provider(row: Mapping[str, Any]) -> str:

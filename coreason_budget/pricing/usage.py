@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 __all__ = ["MAX_TOKENS", "TokenUsage", "token_count"]
@@ -45,18 +46,19 @@ class TokenUsage:
     image_quality: str | None = None
 
     def __post_init__(self) -> None:
-        for name in _COUNTS:
-            token_count(getattr(self, name), name)
+        for count in _counts_of(self):
+            if type(count) is not int or not 0 <= count <= MAX_TOKENS:  # asked first: there is a usage for each sum
+                self._check_counts()
+                break
         if isinstance(self.audio_seconds, bool) or not isinstance(self.audio_seconds, (int, float)):
             raise TypeError(f"audio_seconds must be a number, not {self.audio_seconds!r:.80}.")
         if not 0 <= self.audio_seconds <= MAX_TOKENS:
             raise ValueError(f"audio_seconds must be from 0 to {MAX_TOKENS:,}, got {self.audio_seconds!r:.80}.")
-        for name in _LABELS:
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str):
-                raise TypeError(f"{name} must be a str or None, not {type(value).__name__}: {value!r:.80}.")
-        for whole, parts in _PARTS:
-            self._check_parts(whole, parts)
+        if _labels_of(self) != _NO_LABELS:
+            self._check_labels()
+        if any(_parts_of(self)):
+            for whole, parts in _PARTS:
+                self._check_parts(whole, parts)
 
     @property
     def total_tokens(self) -> int:
@@ -72,6 +74,16 @@ class TokenUsage:
     def is_without_tokens(self) -> bool:
         """True if the call is billed by images, seconds or searches alone."""
         return not self.total_tokens and bool(self.images or self.audio_seconds or self.search_units)
+
+    def _check_counts(self) -> None:
+        for name in _COUNTS:
+            token_count(getattr(self, name), name)
+
+    def _check_labels(self) -> None:
+        for name in _LABELS:
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"{name} must be a str or None, not {type(value).__name__}: {value!r:.80}.")
 
     def _check_parts(self, whole: str, parts: tuple[str, ...]) -> None:
         total, limit = sum(getattr(self, part) for part in parts), getattr(self, whole)
@@ -89,6 +101,11 @@ _PARTS: Final = (
     ("cache_write_tokens", ("cache_write_1h_tokens",)),
     ("output_tokens", ("reasoning_tokens", "audio_output_tokens", "image_output_tokens")),
 )
+
+_counts_of: Final = attrgetter(*_COUNTS)
+_labels_of: Final = attrgetter(*_LABELS)
+_NO_LABELS: Final = (None,) * len(_LABELS)
+_parts_of: Final = attrgetter(*(name for _, parts in _PARTS for name in parts))
 
 
 def token_count(value: object, name: str) -> int:
