@@ -7,11 +7,12 @@ put what a model writes. How they tell its usage is in ``pricing``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ..exceptions import BudgetError
+from ..pricing.fields import getter, look_up, names_in
 from ..pricing.responses import usage_holder
 from ..pricing.streams import StreamedResponse
 from ..pricing.tokens import count_output
@@ -37,10 +38,13 @@ _TEXTS: Final = (
 )
 #: Fields that hold more of the above, or a delta itself.
 _NESTED: Final = ("choices", "candidates", "delta", "message", "parts", "tool_calls", "function", "output")
-_ALL: Final = frozenset({*_TEXTS, *_NESTED})
+_IN_ORDER: Final = (*_TEXTS, *_NESTED)
+_ALL: Final = frozenset(_IN_ORDER)
+_DEEPER: Final = frozenset({*_NESTED, "content"})
 _DEEP: Final = 6
 #: Events of OpenAI Responses that repeat what their deltas have said.
 _REPEATS: Final = ("response.output_item.", "response.content_part.", "response.reasoning_summary_part.")
+_NO_TEXT: Final = frozenset({"error", "message_start"})
 #: So much text (characters) is kept before it is counted and dropped.
 _PIECE: Final = 4_000
 
@@ -58,14 +62,17 @@ class Produced:
         self._is_lost = False
 
     def read(self, chunk: object) -> None:
-        """Note what a chunk, an event or a whole answer says."""
+        """Note what a chunk or an event says."""
         self.has_begun = True
-        kind = _get(chunk, "type")
-        kind = kind if isinstance(kind, str) else ""
         self._streamed.add(chunk)
-        carries = kind == "message_start" or usage_holder(chunk) is not chunk
-        if not carries and kind != "error" and not kind.endswith(".done") and not kind.startswith(_REPEATS):
-            self._write(chunk)
+        self._write(chunk)
+
+    def read_whole(self, answer: object) -> None:
+        """Note what a whole answer says. What it says of its usage spares counting its text."""
+        self.has_begun = True
+        self._streamed.add(answer)
+        if not self.is_exact:
+            self._write(answer)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,6 +108,11 @@ class Produced:
         return self._streamed.tokens is not None
 
     def _write(self, chunk: object) -> None:
+        kind = look_up(chunk, "type")
+        if isinstance(kind, str) and (kind in _NO_TEXT or kind.endswith(".done") or kind.startswith(_REPEATS)):
+            return
+        if usage_holder(chunk) is not chunk:
+            return
         for text in _texts(chunk):
             self._text.append(text)
             self._size += len(text)
@@ -116,28 +128,17 @@ class Produced:
 
 def _texts(part: object, depth: int = 0) -> Iterator[str]:
     """Yield what a model wrote in a chunk or an answer, wherever the provider puts it."""
-    if depth > _DEEP:
-        return
     if isinstance(part, Sequence) and not isinstance(part, (str, bytes)):
         for item in part:
             yield from _texts(item, depth)
         return
-    known = part.keys() if type(part) is dict else _ALL
-    for name in _TEXTS:
-        value = _get(part, name) if name in known else None
+    known = names_in(part, _ALL)
+    if not known or depth > _DEEP:
+        return
+    get = getter(part)
+    for name in filter(known.__contains__, _IN_ORDER):
+        value = get(name)
         if isinstance(value, str):
-            yield value
-        elif value is not None and name == "content":
+            yield value  # also the delta of a Responses event
+        elif value is not None and name in _DEEPER:
             yield from _texts(value, depth + 1)
-    for name in _NESTED:
-        value = _get(part, name) if name in known else None
-        if isinstance(value, str):
-            yield value  # the delta of a Responses event
-        elif value is not None:
-            yield from _texts(value, depth + 1)
-
-
-def _get(holder: object, name: str) -> Any:
-    if type(holder) is dict or isinstance(holder, Mapping):  # most are; the abstract class takes its time
-        return holder.get(name)
-    return getattr(holder, name, None)

@@ -52,7 +52,7 @@ def sent(
     if stream is not None:
         return stream
     produced = Produced(call.model)
-    produced.read(answer)
+    produced.read_whole(answer)
     yield Settle(call.settle(produced, answer))
     return answer
 

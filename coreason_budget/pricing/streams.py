@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from .fields import label, look_up, text_of
+from .fields import getter, label, look_up, names_in, text_of
 from .media import read_media
 from .responses import model_names, read_usage, usage_holder
 from .searches import web_searches
@@ -31,7 +31,18 @@ class StreamedResponse:
             streamed.add(event)
     """
 
-    __slots__ = ("_hidden_params", "_started", "_whole", "model", "output", "service_tier", "usage", "usage_metadata")
+    __slots__ = (
+        "_hidden_params",
+        "_is_read",
+        "_started",
+        "_tokens",
+        "_whole",
+        "model",
+        "output",
+        "service_tier",
+        "usage",
+        "usage_metadata",
+    )
 
     def __init__(self, events: Iterable[object] = ()) -> None:
         self.model: str | None = None
@@ -41,6 +52,8 @@ class StreamedResponse:
         self.output: list[Mapping[str, str]] = []  # of it only the searches, which are paid for
         self._hidden_params: object = None
         self._started: Mapping[str, Any] = {}
+        self._tokens: TokenUsage | None = None
+        self._is_read = False  # since the last event
         self._whole: object = None  # an answer that does not stream: images, a transcription, a rerank
         for event in events:
             self.add(event)
@@ -58,10 +71,13 @@ class StreamedResponse:
     @property
     def tokens(self) -> TokenUsage | None:
         """The tokens that were told, None if the stream has not told its usage (so far)."""
-        try:
-            return self.read()
-        except ValueError:  # not told, or in numbers that cannot be
-            return None
+        if not self._is_read:
+            try:
+                self._tokens = self.read()
+            except ValueError:  # not told, or in numbers that cannot be
+                self._tokens = None
+            self._is_read = True
+        return self._tokens
 
     @property
     def prompt(self) -> TokenUsage | None:
@@ -75,6 +91,7 @@ class StreamedResponse:
 
     def add(self, event: object) -> None:
         """Take an event. One that tells neither model nor usage changes nothing."""
+        self._is_read = False
         kind = label(look_up(event, "type"))
         if kind == "message_start":
             message = look_up(event, "message")
@@ -82,11 +99,12 @@ class StreamedResponse:
             self._started = _fields(look_up(message, "usage"))
             return
         holder = usage_holder(event)
-        for name, keys in _FIELDS.items():
-            value = look_up(holder, *keys)
+        get, told = getter(holder), names_in(holder, _TOLD)
+        for key, name in _FIELDS:
+            value = get(key) if key in told else None
             if value is not None:
                 setattr(self, name, value)
-        usage = look_up(holder, "usage")
+        usage = get("usage") if "usage" in told else None
         if usage is not None and _tells(usage):
             self.usage = {**self._started, **_fields(usage)} if kind == "message_delta" else usage
         if not kind or holder is not event:  # an event with a type has neither media nor sources of its own
@@ -100,12 +118,17 @@ class StreamedResponse:
             self.output = [{"type": "web_search_call"}] * searches
 
 
-_FIELDS: Final = {
-    "model": ("model", "model_version", "modelVersion"),
-    "service_tier": ("service_tier",),
-    "usage_metadata": ("usage_metadata", "usageMetadata"),
-    "_hidden_params": ("_hidden_params",),
-}
+#: What is kept, and as what; of two the last one counts.
+_FIELDS: Final = (
+    ("modelVersion", "model"),
+    ("model_version", "model"),
+    ("model", "model"),
+    ("service_tier", "service_tier"),
+    ("usageMetadata", "usage_metadata"),
+    ("usage_metadata", "usage_metadata"),
+    ("_hidden_params", "_hidden_params"),
+)
+_TOLD: Final = frozenset({"usage", *(key for key, _ in _FIELDS)})
 _NO_OUTPUT: Final[dict[str, Any]] = {
     "output_tokens": 0,
     "reasoning_tokens": 0,
@@ -116,7 +139,14 @@ _NO_OUTPUT: Final[dict[str, Any]] = {
 
 def _tells(usage: object) -> bool:
     """Return whether there is a count in it: litellm fills in zeros where a provider sends none."""
-    return any(isinstance(value, int) and value for value in _fields(usage).values())
+    return any(isinstance(value, int) and value for value in _stored(usage))
+
+
+def _stored(usage: object) -> Iterable[object]:
+    if isinstance(usage, Mapping):
+        return usage.values()
+    extra = getattr(usage, "__pydantic_extra__", None) or {}
+    return (*getattr(usage, "__dict__", {}).values(), *extra.values())
 
 
 def _fields(usage: object) -> Mapping[str, Any]:

@@ -69,7 +69,7 @@ class Document:
         if answer is None:
             produced.lose()
         else:
-            produced.read(answer)
+            produced.read_whole(answer)
 
 
 class Unreadable:

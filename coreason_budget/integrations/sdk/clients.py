@@ -232,7 +232,7 @@ def _whole(call: MeteredCall, sending: _Sending, raw: Any, response: Any) -> Ope
     """Book an answer that is there as a whole. It is paid for also if the SDK cannot make of it what was asked for."""
     if response is None:  # a middleware has answered by itself
         produced = Produced(call.model)
-        produced.read(raw)
+        produced.read_whole(raw)
     else:
         produced = read_whole(call, response)
     try:
