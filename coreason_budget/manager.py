@@ -267,16 +267,19 @@ class BudgetManager:
         price = partial(self.priced, response, cost=cost, model=model, charge_id=charge_id)
         if cost is not None or response is None:
             return price()
-        return await self.areckon(price)
+        quick = () if model is None else (model,)
+        return await self.areckon(price, None if isinstance(response, (list, tuple)) else quick)
 
-    def reckon(self, work: Callable[[], T]) -> T:
-        """Do sums with prices."""
+    def reckon(self, work: Callable[[], T], models: tuple[str, ...] | None = None, prompt: object = "") -> T:
+        """Do sums with prices. ``models`` and ``prompt`` are what they are about, None if they may take long."""
         return work()
 
-    async def areckon(self, work: Callable[[], T]) -> T:
-        """Do sums with prices without blocking the event loop."""
+    async def areckon(self, work: Callable[[], T], models: tuple[str, ...] | None = None, prompt: object = "") -> T:
+        """Do sums with prices without blocking the event loop for longer than it takes to start a thread."""
         if not self.pricing.is_fresh:
             await self.ledger.database.acall(self.pricing.refresh)
+        if models is not None and self.pricing.is_quick(models, prompt):
+            return work()
         return await asyncio.to_thread(work)  # the first price imports litellm, which takes seconds
 
     def hold_seconds(self, ttl: object) -> float:

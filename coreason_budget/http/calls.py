@@ -100,7 +100,7 @@ class Call:
         if callable(self._terms.estimate):
             amount = yield Hook(self._terms.estimate, (self._request,), self._kwargs)
         if amount is None and self._terms.model is not None:
-            amount = (yield Twin(self._manager, "reckon", (self._estimate,))) or None
+            amount = (yield Twin(self._manager, "reckon", (self._estimate, (self._terms.model,)))) or None
         return self._manager.config.default_hold_usd if amount is None else amount
 
     def _estimate(self) -> Decimal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..exceptions import BudgetError, HoldClosedError, UnknownModelError
 from ..ledger.steps import Twin
@@ -19,7 +19,9 @@ from .purse import purse_of
 from .quotes import Offer, Quote, Quoter, Request
 
 if TYPE_CHECKING:
-    from ..ledger.steps import Operation
+    from collections.abc import Callable
+
+    from ..ledger.steps import Operation, Step
     from ..manager import BudgetManager
     from ..reservation import Reservation
     from ..results import Receipt
@@ -73,7 +75,7 @@ class MeteredCall:
 
         Raise BudgetExceededError, BudgetUnavailableError, or UnknownModelError for a model without a price.
         """
-        quote: Quote = yield Twin(self.manager, "reckon", (self._quoter.quote,))
+        quote: Quote = yield self._reckoned(self._quoter.quote, self.request.prompt)
         self._quote = quote
         granted = yield from self._hold(quote)
         if quote.max_output_tokens is None:
@@ -89,7 +91,7 @@ class MeteredCall:
 
     def settle(self, produced: Produced, response: object = None) -> Operation[Receipt]:
         """Book what was produced, and leave or give back the rest of what was held. ``response`` counts only once."""
-        spend: Spend = yield Twin(self.manager, "reckon", (partial(self._spend, produced, response),))
+        spend: Spend = yield self._reckoned(partial(self._spend, produced))
         if response is not None:
             self.manager.booked.remember(response, spend)
         draw = self._open_draw()
@@ -161,7 +163,10 @@ class MeteredCall:
             cost = partial(self._cost, usage, model_names(answer))
             yield from draw.book(spend_for((yield Twin(self.manager, "reckon", (cost,)))))
 
-    def _spend(self, produced: Produced, response: object) -> Spend:
+    def _reckoned(self, work: Callable[[], Any], prompt: object = "") -> Step:
+        return Twin(self.manager, "reckon", (work, self.request.models, prompt))
+
+    def _spend(self, produced: Produced) -> Spend:
         """Return what to book. The money is spent: where no price can be found it is what was held."""
         if self.is_from_cache:
             return spend_for(PricedCall(self.model, to_usd(0), TokenUsage(0, 0), is_from_cache=True))

@@ -8,12 +8,12 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .litellm_prices import load_litellm
+from .litellm_prices import litellm_is_loaded, load_litellm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["token_counter"]
+__all__ = ["is_loaded", "token_counter"]
 
 # Texts are encoded in pieces, because the encoder's time grows faster than a piece.
 _PIECE: Final = 4_000
@@ -28,6 +28,13 @@ _FOREIGN: Final = 16
 _O200K_FILE: Final = "fb374d419588a4632f3f557e76b4b70aebbca790"
 _O200K_SHA256: Final = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
 _O200K: Final = frozenset({"o200k_base", "o200k_harmony"})  # the same ranks, other special tokens
+
+
+def is_loaded(model: str) -> bool:
+    """Return whether a model's tokens can be counted without loading anything, which takes up to seconds."""
+    if not litellm_is_loaded() or not _cl100k.cache_info().currsize:
+        return False
+    return _o200k.cache_info().currsize > 0 or _encoding_name(model) not in _O200K
 
 
 def token_counter(model: str) -> Callable[[str], int]:
@@ -77,6 +84,7 @@ def _is_latin(character: str) -> bool:
     return character.isascii() and character.isalpha()
 
 
+@cache
 def _cl100k() -> Callable[[str], list[int]]:
     # litellm points tiktoken at the files in its package here; tiktoken alone would download them.
     load_litellm()

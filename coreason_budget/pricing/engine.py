@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Final
 from ..conf import BudgetConfig
 from ..exceptions import UnknownModelError
 from ..money import Amount, to_nanos, to_usd
-from .litellm_prices import litellm_cost, litellm_extras, litellm_max_output
+from .encodings import is_loaded
+from .litellm_prices import litellm_cost, litellm_extras, litellm_is_loaded, litellm_max_output
 from .prices import PriceRow, read_price_overrides
 from .responses import is_from_cache, model_names, read_usage
 from .streams import StreamedResponse
-from .tokens import MessageTokens, count_messages
+from .tokens import MessageTokens, count_messages, is_short
 from .usage import TokenUsage, token_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 __all__ = ["MAX_AFFORDABLE_TOKENS", "PricedCall", "PricingEngine"]
 
 MAX_AFFORDABLE_TOKENS: Final = 10_000_000
 _MANY: Final = 1_000
+_SHORT: Final = 2_000  # characters; they are counted in up to half a millisecond
 _ALL: Final = ("reasoning", "cache_write")
 
 
@@ -229,6 +231,10 @@ class PricingEngine:
     def is_fresh(self) -> bool:
         """True if the next call will not load the admin's rows."""
         return self._load_prices is None or self._kept_rows() is not None
+
+    def is_quick(self, models: Iterable[str], prompt: object = "") -> bool:
+        """Return whether sums for calls of these models take no millisecond: nothing is to be loaded, or is long."""
+        return litellm_is_loaded() and all(map(is_loaded, models)) and is_short(prompt, _SHORT)
 
     def refresh(self) -> None:
         """Load the admin's rows unless they are fresh; for a thread that may wait, before a call that must not."""

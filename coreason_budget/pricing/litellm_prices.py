@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from decimal import Decimal
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .usage import TokenUsage
 
-__all__ = ["litellm_cost", "litellm_extras", "litellm_max_output", "load_litellm"]
+__all__ = ["litellm_cost", "litellm_extras", "litellm_is_loaded", "litellm_max_output", "load_litellm"]
 
 _LOCAL_MAP: Final = "LITELLM_LOCAL_MODEL_COST_MAP"
 _import_lock = Lock()
@@ -40,6 +40,16 @@ def load_litellm() -> Any:
     litellm reads the variable while it is imported, so it is set for just that long: what this process or its
     children do with litellm later stays as the user configured it.
     """
+    return _imported()
+
+
+def litellm_is_loaded() -> bool:
+    """Return whether load_litellm() has imported it: that takes seconds."""
+    return _imported.cache_info().currsize > 0
+
+
+@cache
+def _imported() -> Any:
     if "litellm" in sys.modules:
         return importlib.import_module("litellm")
     with _import_lock:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from .encodings import token_counter
 
-__all__ = ["MessageTokens", "count_messages", "count_output"]
+__all__ = ["MessageTokens", "count_messages", "count_output", "is_short"]
 
 _PER_OBJECT: Final = 4
 _REPLY: Final = 3
@@ -57,6 +57,22 @@ def count_output(model: str, text: str) -> int:
         if not isinstance(value, str):
             raise TypeError(f"{name} must be a str, not {type(value).__name__}: {value!r:.80}.")
     return token_counter(model)(text)
+
+
+def is_short(messages: object, most: int) -> bool:
+    """Return whether a prompt has at most so many characters, or bytes, of what is to be counted."""
+    parts, left = [messages], most
+    while parts and left >= 0:
+        part = parts.pop()
+        if isinstance(part, (str, bytes, bytearray)):
+            left -= len(part)
+        elif isinstance(part, (Mapping, list, tuple)):
+            left -= len(part)
+            parts += part.values() if isinstance(part, Mapping) else part
+        else:
+            left -= 1
+            parts += getattr(part, "__dict__", {}).values()  # of an SDK
+    return left >= 0
 
 
 class _Counter:

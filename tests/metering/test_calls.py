@@ -350,7 +350,7 @@ def test_a_call_that_is_cancelled_before_it_is_made_holds_nothing(budget: Budget
     async def main() -> None:
         real = budget.areckon
 
-        async def areckon(work: Any) -> Any:
+        async def areckon(work: Any, *about: Any) -> Any:
             reckoned.append(work)
             if len(reckoned) == 2:  # the quote is the first
                 raise asyncio.CancelledError

@@ -247,7 +247,8 @@ def _whole(call: MeteredCall, sending: _Sending, raw: Any, response: Any) -> Ope
 def _with_amount(manager: BudgetManager, request: Request) -> Operation[Request]:
     """Have DEFAULT_HOLD_USD held for a model that has no price under its own name; the answer tells another."""
     try:
-        yield Twin(manager, "reckon", (partial(manager.pricing.bound, request.models[0], MessageTokens(), 0),))
+        work = partial(manager.pricing.bound, request.models[0], MessageTokens(), 0)
+        yield Twin(manager, "reckon", (work, request.models))
     except UnknownModelError:
         return replace(request, amount=to_nanos(manager.config.default_hold_usd, "DEFAULT_HOLD_USD"))
     return request
