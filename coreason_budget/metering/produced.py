@@ -9,17 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from ..exceptions import BudgetError
 from ..pricing.fields import getter, look_up, names_in
-from ..pricing.responses import usage_holder
 from ..pricing.streams import StreamedResponse
 from ..pricing.tokens import count_output
 from ..pricing.usage import TokenUsage
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["Produced"]
 
@@ -44,7 +40,6 @@ _DEEPER: Final = frozenset({*_NESTED, "content"})
 _DEEP: Final = 6
 #: Events of OpenAI Responses that repeat what their deltas have said.
 _REPEATS: Final = ("response.output_item.", "response.content_part.", "response.reasoning_summary_part.")
-_NO_TEXT: Final = frozenset({"error", "message_start"})
 #: So much text (characters) is kept before it is counted and dropped.
 _PIECE: Final = 4_000
 
@@ -64,14 +59,13 @@ class Produced:
     def read(self, chunk: object) -> None:
         """Note what a chunk or an event says."""
         self.has_begun = True
-        self._streamed.add(chunk)
-        self._write(chunk)
+        if self._streamed.add(chunk) is chunk:  # else it repeats, as a whole, what came before
+            self._write(chunk)
 
     def read_whole(self, answer: object) -> None:
         """Note what a whole answer says. What it says of its usage spares counting its text."""
         self.has_begun = True
-        self._streamed.add(answer)
-        if not self.is_exact:
+        if self._streamed.add(answer) is answer and not self.is_exact:
             self._write(answer)
 
     @property
@@ -109,13 +103,12 @@ class Produced:
 
     def _write(self, chunk: object) -> None:
         kind = look_up(chunk, "type")
-        if isinstance(kind, str) and (kind in _NO_TEXT or kind.endswith(".done") or kind.startswith(_REPEATS)):
+        if isinstance(kind, str) and (kind == "error" or kind.endswith(".done") or kind.startswith(_REPEATS)):
             return
-        if usage_holder(chunk) is not chunk:
-            return
-        for text in _texts(chunk):
-            self._text.append(text)
-            self._size += len(text)
+        found: list[str] = []
+        _collect(chunk, found)
+        self._text += found
+        self._size += sum(map(len, found))
         if self._size > _PIECE:
             self._count()
 
@@ -126,19 +119,19 @@ class Produced:
             self._size = 0
 
 
-def _texts(part: object, depth: int = 0) -> Iterator[str]:
-    """Yield what a model wrote in a chunk or an answer, wherever the provider puts it."""
-    if isinstance(part, Sequence) and not isinstance(part, (str, bytes)):
+def _collect(part: Any, found: list[str], depth: int = 0) -> None:
+    """Add what a model wrote in a chunk or an answer, wherever the provider puts it."""
+    if type(part) is list or (isinstance(part, Sequence) and not isinstance(part, (str, bytes))):
         for item in part:
-            yield from _texts(item, depth)
+            _collect(item, found, depth)
         return
     known = names_in(part, _ALL)
     if not known or depth > _DEEP:
         return
     get = getter(part)
-    for name in filter(known.__contains__, _IN_ORDER):
+    for name in filter(known.__contains__, _IN_ORDER) if len(known) > 1 else known:
         value = get(name)
         if isinstance(value, str):
-            yield value  # also the delta of a Responses event
+            found.append(value)  # also the delta of a Responses event
         elif value is not None and name in _DEEPER:
-            yield from _texts(value, depth + 1)
+            _collect(value, found, depth + 1)

@@ -26,7 +26,7 @@ class Media:
     tokens: int = 0
 
     def __bool__(self) -> bool:
-        return self != _NOTHING
+        return self is not _NOTHING and self != _NOTHING
 
     def added_to(self, usage: TokenUsage) -> TokenUsage:
         """Return the tokens of the same response with this beside them."""

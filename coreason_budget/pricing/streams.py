@@ -89,15 +89,19 @@ class StreamedResponse:
         """Return the tokens that were told. Raise ValueError if the stream has not told its usage."""
         return read_usage(self._whole or self)
 
-    def add(self, event: object) -> None:
-        """Take an event. One that tells neither model nor usage changes nothing."""
+    def add(self, event: object) -> object:
+        """
+        Take an event, and return what holds what it tells: itself, or the whole response that it carries.
+
+        One that tells neither model nor usage changes nothing.
+        """
         self._is_read = False
         kind = label(look_up(event, "type"))
         if kind == "message_start":
             message = look_up(event, "message")
             self.model = look_up(message, "model") or self.model
             self._started = _fields(look_up(message, "usage"))
-            return
+            return message
         holder = usage_holder(event)
         get, told = getter(holder), names_in(holder, _TOLD)
         for key, name in _FIELDS:
@@ -109,6 +113,7 @@ class StreamedResponse:
             self.usage = {**self._started, **_fields(usage)} if kind == "message_delta" else usage
         if not kind or holder is not event:  # an event with a type has neither media nor sources of its own
             self._add_media(holder)
+        return holder
 
     def _add_media(self, holder: object) -> None:
         if read_media(holder):

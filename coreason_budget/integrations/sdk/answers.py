@@ -43,7 +43,7 @@ class Events:
             if line.startswith(b"data:"):
                 self._data.append(line[5:])
             elif not line and self._data:
-                event = _decoded(b"\n".join(self._data))
+                event = _decoded(b"\n".join(self._data) if len(self._data) > 1 else self._data[0])
                 self._data.clear()
                 if event is not None:
                     yield event
