@@ -173,7 +173,7 @@ class Reservation:
         price, ChargeConflictError for a charge id that was used with another cost.
         """
         options: dict[str, Any] = {"cost": cost, "model": model, "charge_id": charge_id}
-        receipt: Receipt = self._manager.drive(self._charge(response, options, final=final))
+        receipt: Receipt = self._manager.drive(self.charging(response, options, final=final))
         return receipt
 
     async def acharge(
@@ -187,7 +187,7 @@ class Reservation:
     ) -> Receipt:
         """See charge()."""
         options: dict[str, Any] = {"cost": cost, "model": model, "charge_id": charge_id}
-        receipt: Receipt = await self._manager.asettle(self._charge(response, options, final=final))
+        receipt: Receipt = await self._manager.asettle(self.charging(response, options, final=final))
         return receipt
 
     def release(self) -> None:
@@ -245,7 +245,8 @@ class Reservation:
         with suppress(HoldClosedError, BudgetUnavailableError):
             yield from self._manager.guard.extend(self._made(), self._manager.hold_seconds(None))
 
-    def _charge(self, response: object, options: Mapping[str, Any], *, final: bool) -> Operation[Receipt]:
+    def charging(self, response: object, options: Mapping[str, Any], *, final: bool) -> Operation[Receipt]:
+        """See charge(). ``options`` are its cost, model and charge_id."""
         spend = yield from self._priced(response, options, final=final)
         return (yield from self.book(spend, final=final))
 

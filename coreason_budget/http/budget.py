@@ -186,8 +186,8 @@ class RequestBudget:
         frame = self._own() or self._innermost()
         if frame is not None:
             named = frame.model if model is None and cost is not None else model
-            options: dict[str, Any] = {"cost": cost, "model": named, "charge_id": charge_id, "final": final}
-            receipt: Receipt = yield Twin(frame.hold, "charge", (response,), options)
+            options: dict[str, Any] = {"cost": cost, "model": named, "charge_id": charge_id}
+            receipt: Receipt = yield from frame.hold.charging(response, options, final=final)
             self._latest = partial(getattr, frame.hold, "status")
             return receipt
         manager = self.manager

@@ -179,7 +179,7 @@ class MeteredCall:
             return spend_of(held, model=self.model)
         # What broke off, or was only counted, does not tell how long the answer would have been.
         observed = self._quoter.observation(self._quote, usage) if produced.is_exact else None
-        return replace(spend, observed=observed)
+        return spend if observed is None else replace(spend, observed=observed)
 
     def _completed(self, usage: TokenUsage) -> TokenUsage:
         """Add what the answer leaves out and the request says: providers do not repeat which images were asked for."""
