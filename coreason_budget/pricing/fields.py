@@ -26,7 +26,7 @@ def look_up(holder: object, *names: str) -> Any:
 
 def getter(holder: Any) -> Callable[[str], Any]:
     """Return what tells a field of an object or a mapping by its name, None if it has none of that name."""
-    kind = type(holder)
+    kind: Any = type(holder)
     if kind is dict or _is_mapping(kind):
         get: Callable[[str], Any] = holder.get
         return get
@@ -35,7 +35,7 @@ def getter(holder: Any) -> Callable[[str], Any]:
 
 def names_in(holder: Any, asked: frozenset[str]) -> frozenset[str]:
     """Return those of the names that are worth asking an object or a mapping for: the others it does not have."""
-    kind = type(holder)
+    kind: Any = type(holder)
     if kind is dict:
         return asked.intersection(holder)
     extra: Any = getattr(holder, "__pydantic_extra__", _NOT_PYDANTIC)

@@ -125,7 +125,7 @@ def _asked(
     if not longest:
         return None
 
-    def one(**counts: int) -> Decimal | None:
+    def one(**counts: Any) -> Decimal | None:
         try:
             return _STATED.plus(price(replace(terms, **counts)))
         except UnknownModelError:  # it has no price, or one of 0, which litellm takes for what it does not know
@@ -158,7 +158,7 @@ def _agree(rates: Rates, usage: TokenUsage, price: Callable[[TokenUsage], Decima
     return abs(cost - said) <= said * _TOLERANCE
 
 
-def _samples(longest: int) -> tuple[dict[str, int], ...]:
+def _samples(longest: int) -> tuple[dict[str, Any], ...]:
     """Return calls, short and with the longest prompt, of each kind of tokens."""
     tenth = longest // 10
     return (

@@ -356,7 +356,7 @@ def test_a_call_that_is_cancelled_before_it_is_made_holds_nothing(budget: Budget
                 raise asyncio.CancelledError
             return await real(work)
 
-        budget.areckon = areckon  # type: ignore[method-assign]
+        budget.areckon = areckon  # type: ignore[method-assign, assignment]
         call = MeteredCall(budget, Payer("ann"), Request(("gpt-4o",), PROMPT, max_output_tokens=4_000, fits=16))
         with pytest.raises(asyncio.CancelledError):
             await budget.adrive(sent(call, lambda _: pytest.fail("it was made"), lambda *_: None))

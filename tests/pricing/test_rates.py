@@ -74,25 +74,36 @@ def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
 
 def test_calls_of_every_model_cost_what_litellm_says(engine: PricingEngine) -> None:
-    litellm = load_litellm()
-    compared, wrong = 0, []
+    litellm, compared, wrong = load_litellm(), 0, []
     for name in list(litellm.model_cost)[::29]:  # some of thousands
         found = litellm_prices._find(name, litellm.model_cost)
-        for usage in CALLS if found is not None else ():
-            said, cost = (
-                _of(lambda u=usage, f=found: litellm_prices._token_cost(litellm, *f, u)),  # type: ignore[misc]
-                _of(lambda u=usage, n=name: litellm_prices.litellm_cost(n, u)),  # type: ignore[misc]
-            )
+        if found is None:
+            continue
+        for usage in CALLS:
+            said, cost = _said(found, usage), _cost(name, usage)
             compared += said is not None
-            if (said is None) != (cost is None) or abs((said or 0) - (cost or 0)) > (said or 0) * FLOAT_ERROR:
+            if _differ(said, cost):
                 wrong.append((name, usage, said, cost))
     assert compared > 700
     assert wrong == []
 
 
-def _of(price: Callable[[], Decimal]) -> Decimal | None:
+def _differ(said: Decimal | None, cost: Decimal | None) -> bool:
+    if said is None or cost is None:
+        return said is not cost
+    return abs(said - cost) > said * FLOAT_ERROR
+
+
+def _said(found: tuple[str, str], usage: TokenUsage) -> Decimal | None:
     try:
-        return price()
+        return litellm_prices._token_cost(load_litellm(), found[0], found[1], usage)
+    except UnknownModelError:
+        return None
+
+
+def _cost(name: str, usage: TokenUsage) -> Decimal | None:
+    try:
+        return litellm_prices.litellm_cost(name, usage)
     except UnknownModelError:
         return None
 
