@@ -59,7 +59,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+def house() -> Iterator[Callable[..., None]]:
     """Return what states prices of a model in litellm's map, as its users do."""
     litellm = load_litellm()
     before = set(litellm.model_cost)
@@ -69,8 +69,7 @@ def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
     yield state
     for name in set(litellm.model_cost) - before:
-        monkeypatch.delitem(litellm.model_cost, name)
-    monkeypatch.undo()
+        del litellm.model_cost[name]
 
 
 def test_calls_of_every_model_cost_what_litellm_says(engine: PricingEngine) -> None:
