@@ -76,8 +76,9 @@ class BudgetExceededError(BudgetError):
 
     @property
     def remaining(self) -> Decimal:
-        """What is left in the window after what is spent and held, in USD; never negative."""
-        return max(self.limit - self.spent - self.held, type(self.limit)(0))
+        """What is left in the window after what is spent and held, in USD; never negative, nothing of a limit of 0."""
+        nothing = type(self.limit)(0)
+        return max(self.limit - self.spent - self.held, nothing) if self.limit else nothing
 
     def _message(self) -> str:
         whose = f"{self.scope} {self.subject!r}" if self.subject else self.scope

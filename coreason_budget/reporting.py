@@ -94,7 +94,7 @@ class Reporter:
         yield Emit(signals.spend_recorded, self._sender, who)
 
     def _status(self, subject: Subject, view: AccountView, period: PeriodView) -> AccountStatus:
-        remaining = None if period.limit is None else max(0, period.limit - period.spent - view.held)
+        remaining = None if period.limit is None else _left(period.limit, period.spent + view.held)
         return AccountStatus(
             scope=subject.scope.value,
             subject=subject.id,
@@ -121,3 +121,8 @@ class Reporter:
             retry_after=None if refused.limit == 0 else max(1, -(-wait // _SECOND)),
             first=refused.first,
         )
+
+
+def _left(limit: int, used: int) -> int:
+    """Return what is left of a limit; nothing of one that blocks, even if refunds came to more than was spent."""
+    return max(0, limit - used) if limit else 0

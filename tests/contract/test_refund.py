@@ -15,7 +15,7 @@ from coreason_budget.exceptions import RefundError
 from coreason_budget.ledger import records as ledger_records
 from coreason_budget.ledger import refunds
 from coreason_budget.ledger.scripts import script
-from coreason_budget.models import SpendRecord
+from coreason_budget.models import ProjectLimit, SpendRecord
 from coreason_budget.periods import from_ms
 from coreason_budget.scopes import GLOBAL
 from coreason_budget.signals import budget_threshold_reached, budget_unavailable, spend_recorded
@@ -502,3 +502,23 @@ def lose_replies(budget: BudgetManager, monkeypatch: pytest.MonkeyPatch, times: 
 
     monkeypatch.setattr(budget.ledger.connections, "execute", executed)
     monkeypatch.setattr(budget.ledger.connections, "aexecute", aexecuted)
+
+
+def test_a_blocked_account_stays_blocked_if_refunds_come_to_more_than_was_spent(
+    driver: Driver, make: Make, clock: Clock
+) -> None:
+    budget = make(daily_user_limit_usd="1")
+    ProjectLimit.objects.create(project_id="apollo", amount_usd=0)
+    driver(budget, "charge", "bob", "0.5", "apollo", None, "c-2")
+    assert budget.flush(10)
+    clock.move(days=1)
+    driver(budget, "refund", "c-2")
+    assert spent(driver, budget, "bob", "apollo", scope="project") == "-0.5"
+
+    for amount in ("0", "0.1"):
+        with pytest.raises(BudgetExceededError) as refused:
+            driver(budget, "reserve", "bob", "apollo", amount=amount, least=amount)
+        assert (refused.value.limit, refused.value.remaining, refused.value.retry_after) == (0, 0, None)
+    with pytest.raises(BudgetExceededError):
+        driver(budget, "check", "bob", "apollo")
+    assert account(driver, budget, "bob", "apollo", scope="project").remaining == 0

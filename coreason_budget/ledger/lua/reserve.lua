@@ -69,6 +69,7 @@ for i, a in ipairs(accounts) do
       local window, sum = spent(a, p, windows, t)
       local fits = sum + held + amount <= tonumber(cap)
       if tonumber(amount) == 0 then fits = sum + held < tonumber(cap) end
+      if tonumber(cap) == 0 then fits = false end -- blocked, even if refunds came to more than was spent
       if not fits then
         local ends = windows[p.code]
         local reset = tonumber(cap) == 0 and math.huge or ends[index(ends, t) + 4]
@@ -86,7 +87,7 @@ if worst and least then
       local cap = limit(a, p, defaults[i])
       if cap then
         local _, sum = spent(a, p, windows, t)
-        room = math.min(room, cap - sum - a.held)
+        room = math.min(room, tonumber(cap) == 0 and 0 or cap - sum - a.held)
       end
     end
   end
