@@ -174,7 +174,9 @@ def _samples(longest: int) -> tuple[dict[str, Any], ...]:
 def _longest(row: Mapping[str, Any]) -> int:
     """Return the longest prompt whose tokens cost the same as those of a short one; 0 if there is none."""
     longest = _MAX_PROMPT
-    for key in row:
+    for key, price in row.items():
+        if price is None:  # litellm fills rows in that are registered with it, as a router's
+            continue
         if key in _CHANGING:
             return 0
         if "_above_" in _NO_THRESHOLD.sub("", key):

@@ -45,8 +45,8 @@ def test_who_is_refused_chats_on_once_an_admin_has_raised_the_limit(
 
 
 def test_a_long_conversation_scrolls_in_its_own_place(visit: Callable[..., Visitor], stage: Stage) -> None:
-    stage("set_up", {"ann": {"limit": "1"}})
-    chat = ChatPage(visit("ann"))
+    stage("set_up", {"hugo": {"limit": "1"}})
+    chat = ChatPage(visit("hugo"))
     for _ in range(5):
         chat.send("What is a budget?")
     conversation, page = chat.page.evaluate(

@@ -56,6 +56,7 @@ class Pricing:
 def pricing(manager: BudgetManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pricing]:
     slow = Pricing(manager.pricing.cost_of)
     monkeypatch.setattr(manager.pricing, "cost_of", slow)
+    monkeypatch.setattr(manager.pricing, "is_quick", lambda *_: False)  # so it is looked up in a thread
     yield slow
     slow.go_on.set()
 
