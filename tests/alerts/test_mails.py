@@ -175,8 +175,8 @@ def test_django_names_the_recipients(configure: Any, settings: Settings) -> None
     assert mail.outbox[0].to == ["mia@example.com", "ops@example.com", "ada@example.com"]
 
 
-def test_nobody_waits_for_the_mail_server(configure: Any, settings: Settings) -> None:
-    settings.EMAIL_BACKEND = f"{__name__}.{SlowBackend.__name__}"
+def test_nobody_waits_for_the_mail_server(configure: Any, send_by: Callable[[str], None]) -> None:
+    send_by(f"{__name__}.{SlowBackend.__name__}")
     service.charge("ann", project_id="search", cost="8")
     assert not mails.flush(0)
     SlowBackend.go_on.set()
@@ -197,9 +197,9 @@ class SlowBackend(BaseEmailBackend):
 
 
 def test_a_mail_server_that_fails_is_in_the_log(
-    configure: Any, settings: Settings, caplog: pytest.LogCaptureFixture
+    configure: Any, send_by: Callable[[str], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings.EMAIL_BACKEND = f"{__name__}.{FailingBackend.__name__}"
+    send_by(f"{__name__}.{FailingBackend.__name__}")
     service.charge("ann", project_id="search", cost="8")
     assert mails.flush(10)
     assert "Not mailed: [Django] 80 % of the LLM budget per day is used: project search (OSError: full)" in caplog.text

@@ -35,7 +35,7 @@ class Command(BudgetCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add whether to send."""
-        parser.add_argument("--send", action="store_true", help="Send them to the recipients, through EMAIL_BACKEND.")
+        parser.add_argument("--send", action="store_true", help="Send them to the recipients, as Django is told to.")
 
     def work(self, budget: BudgetManager, options: dict[str, Any]) -> None:
         """Print or send the examples. Raise CommandError if nobody would get them."""
