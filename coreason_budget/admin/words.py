@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from ..scopes import Scope
-from ..templatetags.amounts import plain, usd
+from ..templatetags.amounts import per, plain, usd
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -61,11 +61,6 @@ def figure(amount: Decimal, rounding: Rounding) -> SafeString:
     """Return an amount rounded for a table, with the exact one for those who point at it and for machines."""
     html = '<data class="budget-figure" value="{}" title="{}">{}</data>'
     return format_html(html, plain(amount), usd(amount), usd(amount, rounding))
-
-
-def per(period: str) -> str:
-    """Return a period as it follows an amount."""
-    return {"day": _("per day"), "week": _("per week"), "month": _("per month")}[period]
 
 
 def number(whole: int) -> str:

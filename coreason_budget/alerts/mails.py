@@ -1,12 +1,14 @@
 """
-The receivers that mail alerts: each once, in bounded number, and never on the time of the call that caused them.
+The receivers that mail alerts: each once and in bounded number. All of it is done on a thread of its own.
 
-They are connected only where ``ALERT_RECIPIENTS`` names somebody, so that refusals cost nothing more elsewhere.
+A mail server, or the cache that keeps alerts from being mailed twice, may take its time: no call waits for them. The
+receivers are connected only where ``ALERT_RECIPIENTS`` names somebody, so that refusals cost nothing more elsewhere.
 """
 
 from __future__ import annotations
 
 import atexit
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
@@ -20,15 +22,17 @@ from ..conf import SETTING, BudgetConfig
 from ..exceptions import BudgetConfigurationError, BudgetUnavailableError, RunExhaustedError
 from ..ledger.lane import Lane, LaneFullError
 from ..log import logger
+from ..management.names import user_names
 from ..scopes import Scope
 from .alert import Alert
-from .messages import Writer, addresses, user_name
+from .messages import Writer, addresses
 
 if TYPE_CHECKING:
     from django.core.cache.backends.base import BaseCache
     from django.core.mail import EmailMessage
 
     from ..exceptions import BudgetExceededError
+    from ..manager import BudgetManager
     from ..results import AccountStatus
 
 __all__ = ["connect", "flush"]
@@ -57,14 +61,15 @@ def _connect_anew(*, setting: str, **_: Any) -> None:
 
 
 def _connect_if_wanted() -> None:
+    is_wanted = _is_wanted()
     pairs = ((signals.budget_threshold_reached, mail_threshold), (signals.budget_exceeded, mail_first_refusal))
     for signal, receiver in pairs:
         signal.disconnect(receiver, dispatch_uid=_UID)
-        if _are_wanted():
+        if is_wanted:
             signal.connect(receiver, dispatch_uid=_UID)
 
 
-def _are_wanted() -> bool:
+def _is_wanted() -> bool:
     try:
         return bool(BudgetConfig().alert_recipients)
     except BudgetConfigurationError:  # the checks tell of it, and the first call does
@@ -72,39 +77,62 @@ def _are_wanted() -> bool:
 
 
 def mail_threshold(*, threshold: int, status: AccountStatus, **_: Any) -> None:
-    """Mail that an account has passed a threshold."""
-    if threshold >= service.manager().config.alert_from_percent:
-        _mail(Alert.of_threshold(threshold, status))
+    """Have it mailed that an account has passed a threshold."""
+    alert = Alert.of_threshold(threshold, status)
+    if alert is not None and threshold >= service.manager().config.alert_from_percent:
+        _hand_over(alert)
 
 
 def mail_first_refusal(*, error: BudgetExceededError, first: bool, **_: Any) -> None:
-    """Mail the first refusal of an account in a window. A run that has used up its own amount is nobody's account."""
+    """Have the first refusal of an account in a window mailed. A run's own amount is nobody's account."""
     if first and not isinstance(error, RunExhaustedError):
-        _mail(Alert.of_refusal(error))
+        _hand_over(Alert.of_refusal(error))
 
 
-def _mail(alert: Alert | None) -> None:
-    config = service.manager().config
-    if alert is None or alert.subject.scope not in config.alert_scopes:
+def _hand_over(alert: Alert) -> None:
+    budget = service.manager()
+    if alert.subject.scope not in budget.config.alert_scopes:
         return
+    context = copy_context()  # whatever stands in for the database in a test does so on the thread too
+    try:
+        _lane.submit(lambda: context.run(_mail, alert, budget))
+    except LaneFullError as error:
+        logger.error("Not mailed: {} ({})", alert, error)
+
+
+# the thread ----------------------------------------------------------------------------------------------------------
+
+
+def _mail(alert: Alert, budget: BudgetManager) -> None:
+    what: object = alert
+    try:
+        message = _message(alert, budget)
+        if message is not None:
+            what = message.subject
+            message.send()
+    except Exception as error:  # noqa: BLE001 - templates and mail backends raise what they like, and nobody waits here
+        logger.error("Not mailed: {} ({}: {})", what, type(error).__name__, error)
+
+
+def _message(alert: Alert, budget: BudgetManager) -> EmailMessage | None:
+    config = budget.config
     gate = _Gate(config)
     if not gate.is_first(alert):
-        return
+        return None
     number = gate.count()
     writer = Writer(addresses(config.alert_recipients), config.time_zone)
     if number <= config.alert_max_per_hour:
-        _send(writer.alert(alert, _name_of(alert)))
-    else:
-        logger.warning("Not mailed, there are more alerts than ALERT_MAX_PER_HOUR: {}", alert)
-        if number == config.alert_max_per_hour + 1:
-            _send(writer.withheld(config.alert_max_per_hour))
+        return writer.alert(alert, _name_of(alert, budget))
+    logger.warning("Not mailed, there are more alerts than ALERT_MAX_PER_HOUR: {}", alert)
+    return writer.withheld(config.alert_max_per_hour) if number == config.alert_max_per_hour + 1 else None
 
 
-def _name_of(alert: Alert) -> str | None:
-    if alert.subject.scope is not Scope.USER or not alert.subject.id:
+def _name_of(alert: Alert, budget: BudgetManager) -> str | None:
+    user_id = alert.subject.id
+    if alert.subject.scope is not Scope.USER or not user_id:
         return None
     try:
-        return service.manager().ledger.database.call(lambda: user_name(alert.subject.id))
+        return budget.ledger.database.call(lambda: user_names([user_id])).get(user_id)
     except BudgetUnavailableError:
         return None  # the mail has the id
 
@@ -132,22 +160,9 @@ class _Gate:
         try:
             self._cache.add(key, 0, 2 * HOUR)
             return int(self._cache.incr(key))
-        except Exception:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - a cache raises what it likes, and an alert too many is better than none
+            logger.warning("The cache that counts alerts cannot be used: {}", error)
             return 1
-
-
-def _send(message: EmailMessage) -> None:
-    try:
-        _lane.submit(lambda: _sent(message))
-    except LaneFullError as error:
-        logger.error("Not mailed: {} ({})", message.subject, error)
-
-
-def _sent(message: EmailMessage) -> None:
-    try:
-        message.send()
-    except Exception as error:  # noqa: BLE001 - a mail backend raises what it likes, and nobody waits for it
-        logger.error("Not mailed: {} ({}: {})", message.subject, type(error).__name__, error)
 
 
 def _leave_all_as_it_is() -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage
 from django.template.loader import render_to_string
 from django.utils import formats, timezone, translation
 from django.utils.translation import gettext as _
 
 from ..scopes import Scope
-from ..templatetags.amounts import usd
+from ..templatetags.amounts import per, usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from ..scopes import Subject
     from .alert import Alert
 
-__all__ = ["Writer", "addresses", "user_name"]
+__all__ = ["Writer", "addresses"]
 
 
 def addresses(recipients: Iterable[str]) -> list[str]:
@@ -33,16 +31,6 @@ def addresses(recipients: Iterable[str]) -> list[str]:
         # Before Django 6.0 a manager is a name and an address.
         found.update(dict.fromkeys(entry if isinstance(entry, str) else entry[1] for entry in named))
     return list(found)
-
-
-def user_name(user_id: str) -> str | None:
-    """Return the name that a user logs in with; None if there is no such user. It queries the database."""
-    users = get_user_model()._default_manager
-    try:
-        user = users.filter(pk=user_id).first()
-    except (ValueError, ValidationError):
-        return None  # no primary key: a project may name its users as it likes
-    return None if user is None else str(user.get_username())
 
 
 class Writer:
@@ -59,7 +47,7 @@ class Writer:
             context = {
                 "alert": alert,
                 "whose": _whose(alert.subject, name),
-                "per": {"day": _("per day"), "week": _("per week"), "month": _("per month")}[alert.period],
+                "per": per(alert.period),
                 "limit": usd(alert.limit),
                 "spent": usd(alert.spent),
                 "held": usd(alert.held),

@@ -6,9 +6,10 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final, Literal
 
 from django.utils.formats import number_format
+from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-__all__ = ["Rounding", "plain", "usd"]
+__all__ = ["Rounding", "per", "plain", "usd"]
 
 #: What is left is rounded down, so that nobody is promised more than there is; what is spent or asked for, up.
 Rounding = Literal["down", "up", "exact"]
@@ -35,6 +36,11 @@ def usd(amount: Decimal, rounding: Rounding = "exact") -> str:
 def plain(amount: Decimal) -> str:
     """Return an exact amount for machines, as attributes need it: digits and a point in every language."""
     return f"{amount:f}"
+
+
+def per(period: str) -> str:
+    """Return a period as it follows an amount."""
+    return {"day": _("per day"), "week": _("per week"), "month": _("per month")}[period]
 
 
 def _decimals(amount: Decimal) -> int:

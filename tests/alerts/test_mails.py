@@ -13,7 +13,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.utils import timezone
 
 from coreason_budget import ANONYMOUS, BudgetExceededError, RunExhaustedError, budget_exceeded, service
-from coreason_budget.alerts import mails
+from coreason_budget.alerts import mails, messages
 from coreason_budget.exceptions import Refusal
 from coreason_budget.models import ProjectLimit
 
@@ -182,6 +182,35 @@ def test_nobody_waits_for_the_mail_server(configure: Any, send_by: Callable[[str
     SlowBackend.go_on.set()
     assert mails.flush(10)
     assert SlowBackend.delivered == 1
+
+
+def test_nobody_waits_for_the_cache(configure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    class SlowCache:
+        def add(self, *_: object) -> bool:
+            return go_on.wait(10)
+
+        def incr(self, _: object) -> int:
+            return 1
+
+    monkeypatch.setattr(mails, "caches", {"default": SlowCache()})
+    service.charge("ann", "8", "search")
+    assert not mails.flush(0)
+    go_on.set()
+    assert len(sent()) == 1
+
+
+def test_a_template_that_fails_is_in_the_log(
+    configure: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(messages, "render_to_string", lambda *_: 1 / 0)
+    service.charge("ann", "8", "search")
+    assert sent() == []
+    assert "Not mailed: Alert(kind='threshold', subject=Subject(scope=<Scope.PROJECT: 'project'>, id='search')" in (
+        caplog.text
+    )
+    assert "(ZeroDivisionError: division by zero)" in caplog.text
 
 
 class SlowBackend(BaseEmailBackend):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
@@ -11,7 +12,7 @@ from django.core.management.base import CommandError
 from ...alerts.alert import Alert
 from ...alerts.messages import Writer, addresses
 from ...periods import Period, window_at
-from ...scopes import Scope, Subject
+from ...scopes import GLOBAL, Scope, Subject
 from ..command import BudgetCommand
 
 if TYPE_CHECKING:
@@ -68,11 +69,10 @@ def _thresholds(config: BudgetConfig) -> list[int]:
 def _examples(config: BudgetConfig, to: list[str]) -> Iterator[EmailMessage]:
     writer = Writer(to, config.time_zone)
     ends = window_at(Period.DAY, datetime.now(config.time_zone), config.time_zone).end
+    of_today = partial(Alert, period="day", limit=Decimal(10), held=Decimal("0.05"), resets_at=ends)
     for percent in _thresholds(config):
         spent = Decimal(percent) / 10
-        figures = {"limit": Decimal(10), "spent": spent, "held": Decimal("0.05"), "resets_at": ends}
-        yield writer.alert(Alert("threshold", Subject(Scope.GLOBAL), "day", **figures, percent=percent))  # type: ignore[arg-type]
-    figures = {"limit": Decimal(10), "spent": Decimal("9.98"), "held": Decimal(0), "resets_at": ends}
+        yield writer.alert(of_today(kind="threshold", subject=GLOBAL, spent=spent, percent=percent))
     project = Subject(Scope.PROJECT, "search")
-    yield writer.alert(Alert("refusal", project, "day", **figures, requested=Decimal("0.05")))  # type: ignore[arg-type]
+    yield writer.alert(of_today(kind="refusal", subject=project, spent=Decimal("9.94"), requested=Decimal("0.05")))
     yield writer.withheld(config.alert_max_per_hour)
