@@ -114,6 +114,28 @@ def test_it_fits_every_screen_in_both_directions(overview: Callable[..., Page], 
         assert box["x"] + box["width"] <= width
 
 
+@pytest.mark.parametrize(
+    ("scheme", "medium", "first"),
+    [
+        ("light", "screen", "rgb(31, 111, 180)"),
+        ("dark", "screen", "rgb(107, 176, 240)"),
+        ("dark", "print", "rgb(31, 111, 180)"),  # paper is white
+    ],
+)
+def test_each_part_of_a_chart_has_a_colour_of_its_own(
+    overview: Callable[..., Page], scheme: str, medium: Any, first: str
+) -> None:
+    page = overview(color_scheme=scheme)
+    page.emulate_media(media=medium)
+
+    colours = page.locator(".budget-chart-by-day .budget-legend rect").evaluate_all(
+        "(all) => all.map((e) => getComputedStyle(e).fill)"
+    )
+
+    assert colours[0] == first
+    assert len(set(colours)) == len(colours) > 2
+
+
 def test_it_is_used_with_the_keyboard_alone(overview: Callable[..., Page]) -> None:
     page = overview()
 
