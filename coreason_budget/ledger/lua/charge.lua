@@ -134,7 +134,7 @@ pcall(function()
   local all, own = counted(known[2], column, OF_ALL), counted(known[3], column, OF_ROW)
   redis.call('HSET', KEYS[5], 'level', level, 'all', all, row, own)
   redis.call('PEXPIRE', KEYS[5], LEARNED_MS)
-  local learned = is_all == '1' and fields_of(KEYS[5]) or {level = level, all = all, [row] = own}
+  local learned = is_all == '1' and read_into({}, KEYS[5]) or {level = level, all = all, [row] = own}
   for name, value in pairs(learned) do
     reply[#reply + 1] = name
     reply[#reply + 1] = value

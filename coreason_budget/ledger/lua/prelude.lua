@@ -78,9 +78,8 @@ local function add(key, field, amount)
   if tonumber(amount) ~= 0 then redis.call('HINCRBY', key, field, amount) end
 end
 
--- The fields of a hash by name.
-local function fields_of(key)
-  local named = {}
+-- Put the fields of a hash into a table, by name.
+local function read_into(named, key)
   local flat = redis.call('HGETALL', key)
   if flat.map then
     for name, value in pairs(flat.map) do named[name] = value end
@@ -97,12 +96,7 @@ local function load(key, run)
     key = false, mine = false, open = false, periods = false, e = false, n = false, doubt = false, g = false, h = false, hp = false,
     la = false, lr = false, lv = false, wd = false, sd = false, od = false, kd = false, ld = false,
   }
-  local flat = redis.call('HGETALL', key)
-  if flat.map then
-    for name, value in pairs(flat.map) do a[name] = value end
-  else
-    for i = 1, #flat, 2 do a[flat[i]] = flat[i + 1] end
-  end
+  read_into(a, key)
   a.key = key
   a.mine = a.e == run
   a.open = a.mine and a.g and a.doubt ~= '1'
