@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from django.utils.functional import SimpleLazyObject
 
 from .exceptions import BudgetUnavailableError
-from .http.own import own_accounts
+from .http import budget_of
+from .scopes import Scope
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -28,6 +29,7 @@ def budget(request: HttpRequest) -> dict[str, Any]:
 
 def _own_accounts(request: HttpRequest) -> tuple[AccountStatus, ...]:
     try:
-        return own_accounts(request)
+        accounts = budget_of(request).status()
     except BudgetUnavailableError:
         return ()  # the page goes on; the guard has logged it
+    return tuple(account for account in accounts if account.scope == Scope.USER)

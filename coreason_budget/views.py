@@ -9,11 +9,12 @@ from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from . import service
 from .exceptions import BudgetUnavailableError
 from .http import budget_of
-from .http.own import own_accounts
+from .http.callers import user_of
 from .http.responses import refusal
-from .scopes import ANONYMOUS
+from .scopes import ANONYMOUS, Scope
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -34,15 +35,16 @@ def own_status(request: HttpRequest) -> HttpResponse:
 
     Who is not logged in gets 403: the account of all visitors is nobody's own. 503 if the budget cannot be checked.
     """
-    budget = budget_of(request)
-    user, _project = budget.manager.drive(budget.caller())
+    budget = service.manager()
+    user = budget.drive(user_of(request, budget.config))
     if user == ANONYMOUS:
         return _answer(_anonymous())
     try:
-        accounts = [_as_json(account) for account in own_accounts(request)]
+        accounts = budget.status(user)
     except BudgetUnavailableError as error:
-        return refusal(request, error, budget)
-    return _answer(JsonResponse({"accounts": accounts}))
+        return refusal(request, error, budget_of(request))
+    own = [_as_json(account) for account in accounts if account.scope == Scope.USER]
+    return _answer(JsonResponse({"accounts": own}))
 
 
 def _as_json(account: AccountStatus) -> dict[str, str | None]:
