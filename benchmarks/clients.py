@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import tracemalloc
-from contextlib import ExitStack
-from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
@@ -15,9 +11,10 @@ import openai
 from coreason_budget import service
 from coreason_budget.integrations.openai import wrap
 
-from .measure import Contestant, compare
+from .added import CALL, added_cpu, bytes_of_a_stream
+from .measure import Contestant
 from .server import WritesHeldBack
-from .tables import Row, spread
+from .tables import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,13 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["measure"]
 
-CALL: Final[dict[str, Any]] = {
-    "model": "gpt-4o",
-    "messages": [{"role": "user", "content": "What is six times seven?"}],
-    "max_tokens": 100,
-}
 CHUNKS: Final = 20
-STREAMS: Final = 200
 USAGE: Final = {"prompt_tokens": 14, "completion_tokens": CHUNKS, "total_tokens": 14 + CHUNKS}
 
 
@@ -43,27 +34,17 @@ def measure(options: Options) -> Iterator[Row]:
     abare, abudgeted = _clients(openai.AsyncOpenAI, httpx2.AsyncClient)
     contestants: list[Contestant] = []
     for name, plain, wrapped, is_async in (
-        ("a chat", _asking(bare), _asking(budgeted), False),
-        ("an async chat", _asking(abare), _asking(abudgeted), True),
-        (f"a stream of {CHUNKS} chunks", _reading(bare), _reading(budgeted), False),
+        ("openai, a chat", _asking(bare), _asking(budgeted), False),
+        ("openai, an async chat", _asking(abare), _asking(abudgeted), True),
+        (f"openai, a stream of {CHUNKS} chunks", _reading(bare), _reading(budgeted), False),
     ):
         contestants += [
             Contestant(name, plain, is_async=is_async),
             Contestant(f"{name} on a budget", wrapped, name, is_async=is_async, before=writes.begin, after=writes.end),
         ]
-    for contestant in contestants:
-        compare([contestant], rounds=1, calls=3)  # what is imported at the first call
-    with service.deferred_writes():  # as in a request: nobody waits for the database
-        times = compare(contestants, rounds=options.rounds, calls=options.calls)
-    for contestant in contestants:
-        cpu = times[contestant.name].cpu
-        if not contestant.than:
-            yield Row("clients", f"openai, {contestant.name}: CPU", median(cpu), "µs", spread=spread(cpu))
-            continue
-        added = [mine - its for mine, its in zip(cpu, times[contestant.than].cpu, strict=True)]
-        yield Row("clients", f"openai, {contestant.name}: CPU added", median(added), "µs", spread=spread(added))
-    added_memory = (_memory(budgeted) - _memory(bare)) / 1_024
-    yield Row("clients", "openai, an open stream: memory added", added_memory, "KiB")
+    yield from added_cpu("clients", contestants, options)
+    added = bytes_of_a_stream(_streaming(budgeted)) - bytes_of_a_stream(_streaming(bare))
+    yield Row("clients", "openai, an open stream: memory added", added / 1_024, "KiB")
 
 
 def _clients(kind: Any, http: Any) -> tuple[Any, Any]:
@@ -98,19 +79,10 @@ def _asking(client: Any) -> Callable[[], Any]:
     return lambda: client.chat.completions.create(**CALL)
 
 
+def _streaming(client: Any) -> Callable[[], Any]:
+    return lambda: client.chat.completions.create(**CALL, stream=True)
+
+
 def _reading(client: Any) -> Callable[[], Any]:
-    return lambda: list(client.chat.completions.create(**CALL, stream=True))
-
-
-def _memory(client: Any) -> float:
-    """Return the bytes that an open stream takes, one chunk of which has been read."""
-    _reading(client)()  # what is made once
-    with ExitStack() as streams:
-        gc.collect()
-        tracemalloc.start()
-        for _ in range(STREAMS):
-            next(streams.enter_context(client.chat.completions.create(**CALL, stream=True)))
-        gc.collect()
-        taken, _peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-    return taken / STREAMS
+    stream = _streaming(client)
+    return lambda: list(stream())
