@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from django.dispatch import Signal
 
-    from tests.conftest import Backend
+    from tests.conftest import Backend, Driver
 
     from .tools import Make
 
@@ -54,6 +54,15 @@ def make(backend: Backend, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Ite
 def budget(make: Make) -> BudgetManager:
     """Return a manager with a dollar a day for users, three for projects and a hundred for all."""
     return make(daily_user_limit_usd="1", daily_project_limit_usd="3", daily_global_limit_usd="100")
+
+
+@pytest.fixture
+def charged(driver: Driver, budget: BudgetManager) -> BudgetManager:
+    """Return a budget that has a charge ``c-1`` of 0.6 USD, of ann in apollo, in the database."""
+    driver(budget, "check", "ann", "apollo")
+    driver(budget, "charge", "ann", "0.6", "apollo", "gpt-4o", "c-1")
+    assert budget.flush(10)
+    return budget
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from coreason_budget.models import SpendRecord
 from coreason_budget.periods import from_ms
 from coreason_budget.scopes import Scope, Subject
 
+from .driving import finish
 from .tools import booked, held, lose_accounts, spent
 
 if TYPE_CHECKING:
@@ -46,15 +47,6 @@ def begun(budget: BudgetManager, rebuild: Operation[Any]) -> Any:
     while not isinstance(step, Query):
         step = rebuild.send(step.perform(budget.ledger))
     return step
-
-
-def finish(budget: BudgetManager, operation: Operation[Any], step: Any) -> Any:
-    """Perform a step and drive the operation to its end."""
-    try:
-        while True:
-            step = operation.send(step.perform(budget.ledger))
-    except StopIteration as stop:
-        return stop.value
 
 
 def test_a_flush_between_charges_forgets_nothing(driver: Driver, budget: BudgetManager, backend: Backend) -> None:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import OperationalError
-from redis.exceptions import ConnectionError as RedisConnectionLost
 
-from coreason_budget import ANONYMOUS, BudgetExceededError, BudgetUnavailableError
+from coreason_budget import ANONYMOUS, BudgetExceededError
 from coreason_budget.exceptions import RefundError
-from coreason_budget.ledger import records as ledger_records
 from coreason_budget.ledger import refunds
-from coreason_budget.ledger.scripts import script
 from coreason_budget.models import ProjectLimit, SpendRecord
 from coreason_budget.periods import from_ms
 from coreason_budget.scopes import GLOBAL
 from coreason_budget.signals import budget_threshold_reached, budget_unavailable, spend_recorded
 
-from .tools import account, booked, dump, lose_accounts, records, spent, usd
+from .driving import drive_until, finish
+from .tools import account, booked, dump, everywhere, lose_accounts, records, spent, usd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,21 +30,6 @@ if TYPE_CHECKING:
     Heard = Callable[[Signal], list[dict[str, Any]]]
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def charged(driver: Driver, budget: BudgetManager) -> BudgetManager:
-    """Return a budget that has a charge ``c-1`` of 0.6 USD, of ann in apollo, in the database."""
-    driver(budget, "check", "ann", "apollo")
-    driver(budget, "charge", "ann", "0.6", "apollo", "gpt-4o", "c-1")
-    assert budget.flush(10)
-    return budget
-
-
-def everywhere(driver: Driver, budget: BudgetManager) -> set[str]:
-    """Return what the accounts and the database say was spent; it should be one figure."""
-    items = driver(budget, "status", "ann", "apollo")
-    return {f"{item.spent:f}" for item in items if item.period == "day"} | {booked()}
 
 
 def test_a_refund_is_a_negative_record_that_names_the_original(
@@ -168,13 +148,13 @@ def test_of_two_refunds_between_which_redis_forgets_all_one_is_booked(
 ) -> None:
     """Both have looked into the database before either has written."""
     slow = charged.guard.refund(refunds.Refund("c-1", 100_000_000, {}))
-    at_script = drive_until(slow, charged, "refund")
+    at_script = drive_until(charged, slow, "refund")
     driver(charged, "refund", "c-1", "0.2")
     with backend.client() as client:
         client.flushall()
 
     with pytest.raises(RefundError, match="'c-1' was refunded before"):
-        finish(slow, charged, at_script)
+        finish(charged, slow, at_script)
 
     assert records(kind="refund") == [("refund", "-0.2")]
     assert everywhere(driver, charged) == {"0.4"}
@@ -330,11 +310,11 @@ def test_a_refund_while_an_account_is_rebuilt_counts_once(
 ) -> None:
     lose_accounts(backend)
     rebuild = charged.ledger.rebuild(GLOBAL)
-    at_end = drive_until(rebuild, charged, "rebuild_end")
+    at_end = drive_until(charged, rebuild, "rebuild_end")
 
     driver(charged, "refund", "c-1", "0.2")
 
-    finish(rebuild, charged, at_end)
+    finish(charged, rebuild, at_end)
     assert everywhere(driver, charged) == {"0.4"}
 
 
@@ -363,147 +343,6 @@ def test_a_charge_that_is_still_on_its_way_can_be_refunded(
     assert spent(driver, budget, "ann") == "0.4"
 
 
-def test_a_refund_leaves_the_hold_of_its_charge_alone(driver: Driver, budget: BudgetManager) -> None:
-    hold = driver(budget, "reserve", "ann", amount="0.5")
-    driver(hold, "charge", cost="0.2", charge_id="c-1")
-    assert budget.flush(10)
-
-    driver(budget, "refund", "c-1")
-
-    item = account(driver, budget, "ann")
-    assert (item.spent, item.held) == (0, usd("0.3"))
-
-
-# Failures
-
-
-def test_while_redis_is_down_nothing_is_refunded(
-    driver: Driver, charged: BudgetManager, monkeypatch: pytest.MonkeyPatch, heard: Heard
-) -> None:
-    said, failures = heard(spend_recorded), heard(budget_unavailable)
-    with monkeypatch.context() as patch:
-        patch.setattr(charged.ledger.connections, "execute", fail)
-        patch.setattr(charged.ledger.connections, "aexecute", fail)
-        with pytest.raises(BudgetUnavailableError):
-            driver(charged, "refund", "c-1")
-    assert [item["operation"] for item in failures] == ["refund"]
-    assert (records(), said) == ([("charge", "0.6")], [])
-
-    driver(charged, "refund", "c-1")
-
-    assert everywhere(driver, charged) == {"0"}
-
-
-@pytest.mark.parametrize("replies", [1, 2])
-def test_a_refund_whose_answer_is_lost_is_booked_once(
-    driver: Driver, charged: BudgetManager, monkeypatch: pytest.MonkeyPatch, replies: int
-) -> None:
-    lose_replies(charged, monkeypatch, replies)
-
-    if replies == 1:
-        assert driver(charged, "refund", "c-1", "0.2").first is True
-    else:
-        with pytest.raises(BudgetUnavailableError):
-            driver(charged, "refund", "c-1", "0.2")
-        with pytest.raises(RefundError, match="was refunded before"):
-            driver(charged, "refund", "c-1", "0.2")
-        charged.ledger.run(charged.ledger.journal.drain())
-
-    assert records(kind="refund") == [("refund", "-0.2")]
-    assert everywhere(driver, charged) == {"0.4"}
-
-
-def test_a_refund_that_the_database_cannot_take_now_is_written_later(
-    driver: Driver, charged: BudgetManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(ledger_records, "_row", broken_database)
-        receipt = driver(charged, "refund", "c-1", "0.2", reason="why", by="root")
-        assert charged.flush(10) is False
-    assert (receipt.cost, records(kind="refund")) == (usd("-0.2"), [])
-
-    assert charged.flush(10)
-
-    record = SpendRecord.objects.get(kind="refund")
-    assert record.metadata == {"refund_of": "c-1", "reason": "why", "by": "root"}
-    assert everywhere(driver, charged) == {"0.4"}
-
-
-def test_while_the_database_is_down_nothing_is_refunded(
-    driver: Driver, charged: BudgetManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(ledger_records, "original", broken_database)
-        with pytest.raises(BudgetUnavailableError):
-            driver(charged, "refund", "c-1")
-
-    assert everywhere(driver, charged) == {"0.6"}
-
-
-# Tools
-
-
-def fail(*_: object) -> Any:
-    raise RedisConnectionLost from ConnectionRefusedError()
-
-
-def broken_database(*_: object) -> Any:
-    raise OperationalError("down")
-
-
-def runs(args: Any, name: str) -> bool:
-    """Tell whether a command runs that script."""
-    return len(args) > 1 and args[1] in {script(name).sha, script(name).source}
-
-
-def drive_until(operation: Any, budget: BudgetManager, name: str) -> Any:
-    """Drive an operation to where it wants that script run; return that step."""
-    step = next(operation)
-    while not runs(getattr(step, "args", ()), name):
-        step = send(operation, budget, step)
-    return step
-
-
-def send(operation: Any, budget: BudgetManager, step: Any) -> Any:
-    try:
-        result = step.perform(budget.ledger)
-    except Exception as error:  # noqa: BLE001  # it is for the operation to decide
-        return operation.throw(error)
-    return operation.send(result)
-
-
-def finish(operation: Any, budget: BudgetManager, step: Any) -> None:
-    """Drive an operation from that step to its end."""
-    with suppress(StopIteration):
-        while True:
-            step = send(operation, budget, step)
-
-
-def lose_replies(budget: BudgetManager, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
-    """Have the script be executed, but its first answers be lost."""
-    execute, aexecute = budget.ledger.connections.execute, budget.ledger.connections.aexecute
-    left, lock = [times], threading.Lock()
-
-    def lose(args: Any) -> None:
-        with lock:
-            if left[0] and runs(args, "refund"):
-                left[0] -= 1
-                raise TimeoutError
-
-    def executed(args: Any) -> Any:
-        reply = execute(args)
-        lose(args)
-        return reply
-
-    async def aexecuted(args: Any) -> Any:
-        reply = await aexecute(args)
-        lose(args)
-        return reply
-
-    monkeypatch.setattr(budget.ledger.connections, "execute", executed)
-    monkeypatch.setattr(budget.ledger.connections, "aexecute", aexecuted)
-
-
 def test_a_blocked_account_stays_blocked_if_refunds_come_to_more_than_was_spent(
     driver: Driver, make: Make, clock: Clock
 ) -> None:
@@ -522,3 +361,14 @@ def test_a_blocked_account_stays_blocked_if_refunds_come_to_more_than_was_spent(
     with pytest.raises(BudgetExceededError):
         driver(budget, "check", "bob", "apollo")
     assert account(driver, budget, "bob", "apollo", scope="project").remaining == 0
+
+
+def test_a_refund_leaves_the_hold_of_its_charge_alone(driver: Driver, budget: BudgetManager) -> None:
+    hold = driver(budget, "reserve", "ann", amount="0.5")
+    driver(hold, "charge", cost="0.2", charge_id="c-1")
+    assert budget.flush(10)
+
+    driver(budget, "refund", "c-1")
+
+    item = account(driver, budget, "ann")
+    assert (item.spent, item.held) == (0, usd("0.3"))

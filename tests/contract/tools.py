@@ -74,6 +74,12 @@ def booked(**which: Any) -> str:
     return f"{to_usd(nanos):f}"
 
 
+def everywhere(driver: Driver, budget: BudgetManager) -> set[str]:
+    """Return what the accounts and the database say was spent; it should be one figure."""
+    items = driver(budget, "status", "ann", "apollo")
+    return {f"{item.spent:f}" for item in items if item.period == "day"} | {booked()}
+
+
 def records(**which: Any) -> list[tuple[str, str]]:
     """Return kind and cost in USD of the records in the database, oldest first."""
     rows = SpendRecord.objects.filter(**which).order_by("at", "pk")
