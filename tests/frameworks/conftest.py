@@ -1,5 +1,11 @@
 """The sites, people and ledger of the tests of views, for frameworks on top of Django."""
 
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
 from tests.http.conftest import (  # noqa: F401 - fixtures
     ann,
     async_site,
@@ -16,3 +22,10 @@ from tests.http.conftest import (  # noqa: F401 - fixtures
     store,
     warnings_of_the_app,
 )
+
+from .operations import AsyncBearer, Bearer
+
+
+@pytest.fixture(params=[Bearer, AsyncBearer])
+def bearer(request: pytest.FixtureRequest) -> Any:
+    return request.param()

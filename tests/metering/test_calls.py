@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,128 +11,18 @@ import pytest
 from coreason_budget import BudgetExceededError, BudgetUnavailableError, UnknownModelError
 from coreason_budget.metering.calls import MeteredCall, Request
 from coreason_budget.metering.current import Payer
-from coreason_budget.metering.sending import StreamedCall, sent
-from coreason_budget.metering.streams import AsyncChunks, Chunks
+from coreason_budget.metering.sending import sent
 from coreason_budget.models import SpendRecord
-from tests.contract.tools import held, spent
+from tests.contract.tools import spent
+
+from .caller import PROMPT, USAGE, Caller, Provider, chunk, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from coreason_budget import BudgetManager
     from tests.conftest import Driver
     from tests.contract.tools import Make
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-#: 100 tokens of a prompt and 50 of an answer: 0.00025 + 0.0005 USD of gpt-4o.
-USAGE = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150}
-PROMPT = [{"role": "user", "content": "What is six times seven?"}]
-
-
-def whole(model: str = "gpt-4o", **usage: int) -> dict[str, Any]:
-    return {"model": model, "choices": [{"message": {"content": "42"}}], "usage": {**USAGE, **usage}}
-
-
-def chunk(text: str = "", **more: Any) -> dict[str, Any]:
-    return {"model": "gpt-4o", "choices": [{"delta": {"content": text}}] if text else [], **more}
-
-
-class Provider:
-    """Answers as it is told, and notes how it was asked."""
-
-    def __init__(self, answer: Any) -> None:
-        self._answer = answer
-        self.asked: list[int | None] = []
-
-    def __call__(self, lowered: int | None) -> Any:
-        self.asked.append(lowered)
-        if isinstance(self._answer, BaseException):
-            raise self._answer
-        return self._answer
-
-
-class Caller:
-    """Makes calls by either driver: ``caller(provider)``, with the terms of a Request as keywords."""
-
-    def __init__(self, driver: Driver, budget: BudgetManager) -> None:
-        self._driver = driver
-        self.budget = budget
-
-    def __call__(self, provider: Provider, payer: Payer | None = None, **terms: Any) -> Any:
-        request = Request(**{"models": ("gpt-4o",), "prompt": PROMPT, **terms})
-        call = MeteredCall(self.budget, payer or Payer("ann"), request)
-        return self.drive(sent(call, self._send(provider), self._streamed))
-
-    def drive(self, operation: Any) -> Any:
-        return self._driver(self, "driven", operation)
-
-    def driven(self, operation: Any) -> Any:
-        return self.budget.drive(operation)
-
-    async def adriven(self, operation: Any) -> Any:
-        return await self.budget.adrive(operation)
-
-    def read(self, stream: Any, most: int = 1_000) -> list[Any]:
-        """Return the next chunks of a stream."""
-        return list(self._driver(self, "next_of", stream, most))
-
-    def next_of(self, stream: Any, most: int) -> list[Any]:
-        return [found for _, found in zip(range(most), stream, strict=False)]
-
-    async def anext_of(self, stream: Any, most: int) -> list[Any]:
-        found: list[Any] = []
-        while len(found) < most:
-            try:
-                found.append(await anext(stream))
-            except StopAsyncIteration:
-                break
-        return found
-
-    def close(self, stream: Any) -> None:
-        self._driver(self, "closed", stream)
-
-    def closed(self, stream: Any) -> None:
-        stream.close()
-
-    async def aclosed(self, stream: Any) -> None:
-        await stream.aclose()
-
-    def _send(self, provider: Provider) -> Callable[[int | None], Any]:
-        if self._driver.name == "sync":
-            return provider
-
-        async def send(lowered: int | None) -> Any:
-            return provider(lowered)
-
-        return send
-
-    def _streamed(self, answer: Any, call: MeteredCall) -> Any:
-        if not hasattr(answer, "__next__"):
-            return None
-        keeper = StreamedCall(call, lambda chunk: not chunk["choices"])
-        return Chunks(answer, keeper) if self._driver.name == "sync" else AsyncChunks(_asynchronous(answer), keeper)
-
-
-async def _asynchronous(chunks: Iterator[Any]) -> Any:
-    for one in chunks:
-        yield one
-
-
-@pytest.fixture
-def caller(driver: Driver, budget: BudgetManager) -> Caller:
-    return Caller(driver, budget)
-
-
-@pytest.fixture
-def figures(driver: Driver, budget: BudgetManager) -> Callable[[], tuple[str, str]]:
-    """Return what ann has spent and holds, in USD."""
-
-    def of() -> tuple[str, str]:
-        budget.flush(10)
-        return spent(driver, budget, "ann"), held(driver, budget, "ann")
-
-    return of
 
 
 def test_a_call_is_booked_as_the_provider_says_and_holds_nothing_afterwards(caller: Caller, figures: Any) -> None:
@@ -221,98 +110,6 @@ def test_an_answer_whose_price_nobody_knows_is_booked_with_what_was_held(
     caller(Provider(whole("no-such-model")), models=("no-such-model",), amount=70_000_000)
 
     assert figures() == ("0.07", "0")
-
-
-def test_a_stream_is_booked_at_its_end_and_hides_what_only_we_asked_for(caller: Caller, figures: Any) -> None:
-    stream = caller(Provider(iter([chunk("for"), chunk("ty two"), chunk(usage=USAGE)])))
-
-    assert [one["choices"][0]["delta"]["content"] for one in caller.read(stream)] == ["for", "ty two"]
-
-    assert figures() == ("0.00075", "0")
-
-
-def test_a_stream_that_is_closed_is_booked_as_far_as_it_came(caller: Caller, figures: Any) -> None:
-    stream = caller(Provider(iter([chunk("forty two " * 20), chunk("never read"), chunk(usage=USAGE)])))
-    caller.read(stream, 1)
-
-    caller.close(stream)
-    caller.close(stream)
-
-    record = SpendRecord.objects.get()
-    assert record.output_tokens is not None
-    assert 35 < record.output_tokens < 60
-    assert figures()[1] == "0"
-
-
-def breaking(error: BaseException, *before: Any) -> Iterator[Any]:
-    yield from before
-    raise error
-
-
-def test_a_stream_that_breaks_is_booked_as_far_as_it_came(caller: Caller, figures: Any) -> None:
-    stream = caller(Provider(breaking(ConnectionError("cut"), chunk("forty two"))))
-
-    with pytest.raises(ConnectionError, match="cut"):
-        caller.read(stream)
-
-    assert SpendRecord.objects.get().output_tokens == 3
-    assert figures()[1] == "0"
-
-
-def test_a_stream_that_breaks_before_its_first_chunk_costs_nothing(caller: Caller, figures: Any) -> None:
-    stream = caller(Provider(breaking(ConnectionError("cut"))))
-
-    with pytest.raises(ConnectionError, match="cut"):
-        caller.read(stream)
-
-    assert figures() == ("0", "0")
-
-
-def test_a_stream_that_is_thrown_away_is_booked_and_told_of(
-    caller: Caller, figures: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    stream = caller(Provider(iter([chunk("forty two"), chunk("never read")])))
-    caller.read(stream, 1)
-
-    del stream
-    gc.collect()
-
-    assert figures()[1] == "0"
-    assert SpendRecord.objects.get().output_tokens == 3
-    assert "A stream of gpt-4o was thrown away before its end" in caplog.text
-
-
-def test_a_stream_whose_reader_is_cancelled_is_booked(budget: BudgetManager) -> None:
-    waiting = asyncio.Event()
-
-    async def chunks() -> Any:
-        yield chunk("forty two")
-        waiting.set()
-        await asyncio.Event().wait()
-
-    async def main() -> None:
-        call = MeteredCall(budget, Payer("ann"), Request(("gpt-4o",), PROMPT))
-
-        async def send(_: int | None) -> Any:
-            return chunks()
-
-        stream = await budget.adrive(sent(call, send, lambda answer, call: AsyncChunks(answer, StreamedCall(call))))
-
-        async def read() -> None:
-            async for _ in stream:
-                pass
-
-        task = asyncio.create_task(read())
-        await waiting.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(main())
-
-    budget.flush(10)
-    assert SpendRecord.objects.get().output_tokens == 3
-    assert budget.status("ann")[0].held == 0
 
 
 def test_a_call_is_lowered_to_what_the_budget_can_pay(caller: Caller, figures: Any, driver: Driver) -> None:

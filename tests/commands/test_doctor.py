@@ -17,17 +17,17 @@ from coreason_budget import service
 from coreason_budget.management.server import Server
 from coreason_budget.models import SpendRecord
 
-from .conftest import django_redis_alias
-from .waiting import until
+from ..conftest import django_redis_alias
+from ..waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_django import Settings
 
-    from .conftest import Backend
-    from .proxy import TcpProxy
-    from .servers import RealServer
+    from ..conftest import Backend
+    from ..proxy import TcpProxy
+    from ..servers import RealServer
 
     NewServer = Callable[..., RealServer]
     UseServer = Callable[[RealServer | TcpProxy], None]
