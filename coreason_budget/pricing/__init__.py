@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .engine import PricedCall, PricingEngine
-from .prices import PriceRow, read_price_overrides, read_price_rows, read_stated_price
+from .prices import PriceRow, read_price_overrides, read_price_rows
 from .streams import StreamedResponse
 from .tokens import count_output
 from .usage import TokenUsage
@@ -17,5 +17,4 @@ __all__ = [
     "count_output",
     "read_price_overrides",
     "read_price_rows",
-    "read_stated_price",
 ]
