@@ -129,8 +129,12 @@ class HoldClosedError(BudgetError, ValueError):
     """The hold was released, charged as final or has expired, so it cannot be extended or reserved again."""
 
 
-class MissingUserError(BudgetError, TypeError):
-    """Nobody is named or known who pays for a call."""
+class MissingUserError(BudgetError, LookupError):
+    """
+    Nobody is named or known who pays for a call.
+
+    No TypeError: in an async streamed answer Django takes one of those for a sync iterator, and hides it.
+    """
 
 
 class StreamConsumedError(BudgetError, RuntimeError):

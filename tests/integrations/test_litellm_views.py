@@ -55,7 +55,12 @@ class Reading:
 
 def pieces(upstream: Upstream, *, closes: bool = True) -> Generator[Any, Any, None]:
     """Stream an answer of the upstream as text."""
-    stream = Reading((yield ask(upstream, stream=True, max_tokens=100)))
+    yield from texts((yield ask(upstream, stream=True, max_tokens=100)), closes=closes)
+
+
+def texts(answer: Any, *, closes: bool = True) -> Generator[Any, Any, None]:
+    """Stream an answer that litellm streams as text."""
+    stream = Reading(answer)
     try:
         while chunk := (yield do(stream, "next")):
             if chunk.choices[0].delta.content:
@@ -111,6 +116,26 @@ def test_a_call_of_a_view_that_is_not_decorated_is_paid_by_who_is_asking(
 
     with pytest.raises(MissingUserError, match="with BudgetMiddleware"):
         native_site.run(native_site.view(view), None)  # outside of any request
+
+
+def test_a_stream_that_an_undecorated_view_opens_is_paid_by_who_is_asking(
+    native_site: Site, ledger: Ledger, upstream: Upstream, ann: Any
+) -> None:
+    def view(_: Any) -> Any:
+        answer = yield ask(upstream, stream=True, max_tokens=100)
+        return StreamingHttpResponse(native_site.stream(texts(answer)))
+
+    assert native_site.get(native_site.view(view), user=ann).text == ANSWERED
+    assert booked(ann) == (Decimal("0.00057"), 1)
+
+
+def test_a_stream_that_is_opened_after_an_undecorated_view_has_returned_knows_nobody(
+    native_site: Site, upstream: Upstream, ann: Any
+) -> None:
+    view = native_site.view(lambda _: StreamingHttpResponse(native_site.stream(pieces(upstream))))
+    with pytest.raises(MissingUserError, match="after a view has returned"):
+        native_site.get(view, user=ann)
+    assert upstream.exchanges == []
 
 
 def test_a_call_that_may_cost_more_than_the_view_holds_tops_its_hold_up(
