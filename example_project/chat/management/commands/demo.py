@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from loguru import logger
 from redis import RedisError
 from tqdm import tqdm  # type: ignore[import-untyped]  # it has no annotations
 
@@ -21,6 +20,7 @@ from ... import report, visitors
 from ...alone import AlreadyRunningError, alone
 from ...calls import Call, Outcome, load_litellm
 from ...crowd import send_all
+from ...quiet import quiet_loguru
 from ...reset import forget_everything
 from ...roster import Roster, deal, set_limits
 from ...serving import PORTS, address_of, listen, serve
@@ -60,7 +60,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         """Run the demo. Raise CommandError if the books do not balance."""
         sizes = self._read_traffic(options)
-        _quiet_loguru()
+        quiet_loguru()
         try:
             with (
                 alone(Path(str(settings.DATABASES["default"]["NAME"])).with_name("demo.lock")),
@@ -150,12 +150,6 @@ class Command(BaseCommand):
             wrong = [f"{item.account.scope} {item.account.subject}".strip() for item in sums if not item.agree]
             raise CommandError(f"Redis and the database differ for: {', '.join(wrong)}.")
         return accounts
-
-
-def _quiet_loguru() -> None:
-    """Keep refusals, which are the point here, off the terminal: they go to the budget's log file all the same."""
-    with suppress(ValueError):
-        logger.remove(0)  # loguru's default handler, which prints everything
 
 
 def _positive(text: str) -> int:
