@@ -240,6 +240,8 @@ class BudgetConfig:
     charge_id_ttl = Setting(3_600, _seconds("60", 604_800))
     journal_max_length = Setting(1_000_000, _whole(100, 100_000_000))
     drain_after = Setting(30, _seconds("1", 3_600))
+    refusals_kept = Setting(10_000, _whole(0, 1_000_000))
+    refusal_ttl = Setting(604_800, _seconds("60", 31_536_000))
     database_work = Setting("auto", _one_of("auto", "thread", "inline"))
 
     model_price_overrides = Setting({}, _mapping)

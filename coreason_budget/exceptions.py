@@ -47,6 +47,7 @@ class Refusal:
     resets_at: datetime
     retry_after: int | None
     first: bool = False
+    reference: str = ""
 
 
 class BudgetExceededError(BudgetError):
@@ -54,7 +55,8 @@ class BudgetExceededError(BudgetError):
     The call does not fit the budget of one of its accounts.
 
     Amounts are USD, ``retry_after`` is in seconds. It is None where waiting does not help: the limit is 0.
-    ``first`` is True for the first refusal of that account in that window, over all processes.
+    ``first`` is True for the first refusal of that account in that window, over all processes. By its ``reference``
+    administrators find the decision; it is empty where none is kept.
     """
 
     def __init__(self, refusal: Refusal) -> None:
@@ -68,6 +70,7 @@ class BudgetExceededError(BudgetError):
         self.resets_at = refusal.resets_at
         self.retry_after = refusal.retry_after
         self.first = refusal.first
+        self.reference = refusal.reference
         self._refusal = refusal
         super().__init__(self._message())
 
@@ -114,7 +117,11 @@ RedisConnectionError = BudgetUnavailableError
 
 
 class UnknownModelError(BudgetError, ValueError):
-    """No price is known for this model, so a call of it cannot be budgeted."""
+    """No price is known for this ``model`` (empty if none was named), so a call of it cannot be budgeted."""
+
+    def __init__(self, message: str = "", model: str = "") -> None:
+        super().__init__(message)
+        self.model = model
 
 
 class ChargeConflictError(BudgetError, ValueError):

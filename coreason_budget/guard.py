@@ -20,6 +20,7 @@ from .ledger.refunds import Refund, refund
 from .ledger.scripts import AccountView, Charge, Deposit, PeriodView
 from .money import to_usd
 from .periods import from_ms, window_at
+from .refusals.recorder import Recorder
 from .reporting import Reporter
 from .results import AccountStatus, Receipt
 from .scopes import subjects_of
@@ -60,6 +61,7 @@ class BudgetGuard:
         self._ledger = ledger
         self._reporter = Reporter(ledger.config.time_zone, BudgetGuard)
         self._housekeeper = Housekeeper(ledger, self.report_swept)
+        self.refusals = Recorder(ledger)
         self._known_accounts = lru_cache(KNOWN_ACCOUNTS)(self._accounts)
 
     @property
@@ -233,7 +235,8 @@ class BudgetGuard:
             raise
         self._housekeeper.nudge(deposit.subjects)
         if isinstance(verdict, Refused):
-            raise (yield from self._reporter.refused(verdict, amount))
+            reference = self.refusals.note(verdict, deposit, amount)
+            raise (yield from self._reporter.refused(verdict, amount, reference))
         return verdict.amount
 
     def _views_after(self, charge: Charge, deposit: Deposit, charged: Charged) -> Operation[tuple[AccountView, ...]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 from . import log
 from .conf import BudgetConfig
+from .exceptions import UnknownModelError
 from .guard import BudgetGuard, Hold
 from .ledger.database import deferred_writes
 from .ledger.redis import RedisLedger
@@ -115,13 +116,17 @@ class BudgetManager:
 
     async def close(self) -> None:
         """Write what is still to be written and close all connections of this process and loop."""
-        await asyncio.to_thread(self.ledger.database.close)
+        await asyncio.to_thread(self._finish)
         await self.ledger.connections.aclose()
 
     def close_sync(self) -> None:
         """See close()."""
-        self.ledger.database.close()
+        self._finish()
         self.ledger.connections.close()
+
+    def _finish(self) -> None:
+        self.ledger.database.close()
+        self.guard.refusals.close()
 
     # operations ------------------------------------------------------------------------------------------------------
 
@@ -249,6 +254,9 @@ class BudgetManager:
 
     def priced(self, response: object, *, cost: Amount | None, model: str | None, charge_id: str | None) -> Spend:
         """Return what is to be booked: a cost (USD) as given, else that of a response."""
+        return self.reckon(partial(self._priced, response, cost, model, charge_id))
+
+    def _priced(self, response: object, cost: Amount | None, model: str | None, charge_id: str | None) -> Spend:
         if cost is not None:
             if response is not None:
                 raise ValueError("Pass either a response or cost=..., not both.")
@@ -264,23 +272,31 @@ class BudgetManager:
         self, response: object, *, cost: Amount | None, model: str | None, charge_id: str | None
     ) -> Spend:
         """Return what is to be booked, without blocking the event loop. See priced()."""
-        price = partial(self.priced, response, cost=cost, model=model, charge_id=charge_id)
+        price = partial(self._priced, response, cost, model, charge_id)
         if cost is not None or response is None:
             return price()
         quick = () if model is None else (model,)
         return await self.areckon(price, None if isinstance(response, (list, tuple)) else quick)
 
     def reckon(self, work: Callable[[], T], models: tuple[str, ...] | None = None, prompt: object = "") -> T:
-        """Do sums with prices. ``models`` and ``prompt`` are what they are about, None if they may take long."""
-        return work()
+        """
+        Do sums with prices. ``models`` and ``prompt`` are what they are about, None if they may take long.
+
+        A model that turns out to have no price is noted.
+        """
+        try:
+            return work()
+        except UnknownModelError as error:
+            self.guard.refusals.note_model(error.model)
+            raise
 
     async def areckon(self, work: Callable[[], T], models: tuple[str, ...] | None = None, prompt: object = "") -> T:
         """Do sums with prices without blocking the event loop for longer than it takes to start a thread."""
         if not self.pricing.is_fresh:
             await self.ledger.database.acall(self.pricing.refresh)
         if models is not None and self.pricing.is_quick(models, prompt):
-            return work()
-        return await asyncio.to_thread(work)  # the first price imports litellm, which takes seconds
+            return self.reckon(work)
+        return await asyncio.to_thread(self.reckon, work)  # the first price imports litellm, which takes seconds
 
     def hold_seconds(self, ttl: object) -> float:
         """Return a ttl in seconds, HOLD_TTL if it is None. Raise TypeError or ValueError."""

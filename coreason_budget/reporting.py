@@ -47,10 +47,10 @@ class Reporter:
             for period in view.periods
         )
 
-    def refused(self, refused: Refused, amount: int) -> Operation[BudgetExceededError]:
+    def refused(self, refused: Refused, amount: int, reference: str) -> Operation[BudgetExceededError]:
         """Tell of a refusal of an amount (nano-USD) and return its error."""
-        exceeded = BudgetExceededError(self._refusal(refused, amount))
-        logger.info("Refused: {}", exceeded)
+        exceeded = BudgetExceededError(self._refusal(refused, amount, reference))
+        logger.info("Refused ({}): {}", reference or "no reference", exceeded)
         yield Emit(signals.budget_exceeded, self._sender, {"error": exceeded, "first": exceeded.first})
         return exceeded
 
@@ -106,7 +106,7 @@ class Reporter:
             resets_at=window_named(period.period, period.window, self._zone).end,
         )
 
-    def _refusal(self, refused: Refused, amount: int) -> Refusal:
+    def _refusal(self, refused: Refused, amount: int, reference: str) -> Refusal:
         window = window_named(refused.period, refused.window, self._zone)
         wait = window.end - from_ms(refused.now)
         return Refusal(
@@ -120,6 +120,7 @@ class Reporter:
             resets_at=window.end,
             retry_after=None if refused.limit == 0 else max(1, -(-wait // _SECOND)),
             first=refused.first,
+            reference=reference,
         )
 
 

@@ -41,6 +41,7 @@ from .exceptions import BudgetConfigurationError
 from .ledger import isolation
 from .ledger.connection import Connections
 from .ledger.database import flush_all, loop_is_running
+from .refusals import recorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +78,7 @@ class isolated_budgets(TestContextDecorator):  # noqa: N801 - used as a function
     def enable(self) -> None:
         """Enter the isolation."""
         isolated = isolation.Isolation(_FakeServer(), _own_connection())
-        flush_all(FLUSH_SECONDS)
+        _flush()
         service.reset()
         isolation.enter(isolated)
         self._entered.append(isolated)
@@ -86,7 +87,7 @@ class isolated_budgets(TestContextDecorator):  # noqa: N801 - used as a function
         """Write what is still to be written, then leave the isolation."""
         isolated = self._entered.pop()
         try:
-            flush_all(FLUSH_SECONDS)
+            _flush()
             service.reset()
         finally:
             isolation.leave(isolated)
@@ -196,6 +197,11 @@ class _FakeServer(Connections):
 
     def _options(self, retry: object) -> dict[str, Any]:
         return super()._options(retry) | self._fake
+
+
+def _flush() -> None:
+    flush_all(FLUSH_SECONDS)
+    recorder.flush_all(FLUSH_SECONDS)
 
 
 def _own_connection() -> BaseDatabaseWrapper | None:

@@ -8,9 +8,7 @@ otherwise: a budget must be refused in time whatever the cache's time-outs are.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
-import weakref
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
@@ -23,6 +21,7 @@ from redis.sentinel import SentinelConnectionPool
 
 from ..exceptions import BudgetConfigurationError
 from . import isolation
+from .forks import afresh_in_child
 from .pools import accepted, alias_pool, async_sentinel_client, async_twin, close_pool, sentinels_of
 from .wires import Wires, in_time, packed
 
@@ -50,7 +49,7 @@ class Connections:
         self._config = config
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopClient] = WeakKeyDictionary()
         self._start_afresh()
-        _after_fork(self)
+        afresh_in_child(self._start_afresh)
 
     def _start_afresh(self) -> None:
         # A forked child leaves the connections and the locks of its parent alone.
@@ -260,17 +259,6 @@ class LoopClient:
             yield
         finally:
             await self.close()
-
-
-def _after_fork(connections: Connections) -> None:
-    start_afresh = weakref.WeakMethod(connections._start_afresh)  # noqa: SLF001 - it is a part of that class
-
-    def in_child() -> None:
-        method = start_afresh()
-        if method is not None:
-            method()
-
-    os.register_at_fork(after_in_child=in_child)
 
 
 def _cluster_url(url: str) -> str | None:

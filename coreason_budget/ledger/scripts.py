@@ -38,6 +38,7 @@ __all__ = [
     "parse_answer",
     "parts_of",
     "script",
+    "text_of",
 ]
 
 _JSON: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
@@ -73,8 +74,12 @@ def _replying(source: str) -> str:
 
 def parts_of(reply: str | bytes) -> list[str]:
     """Return the parts of a script's reply."""
-    text = reply.decode() if isinstance(reply, bytes) else reply
-    return text.split("\n")
+    return text_of(reply).split("\n")
+
+
+def text_of(value: str | bytes | None) -> str:
+    """Return what a command answered as text, empty for nothing."""
+    return value.decode() if isinstance(value, bytes) else value or ""
 
 
 def _with_what_it_uses(source: str, prelude: Sequence[str]) -> str:
@@ -111,6 +116,11 @@ class Keys:
         self.journal = f"{self.tag}:journal"
         self.deadlines = f"{self.tag}:deadlines"
         self.accounts_prefix = f"{self.tag}:a:"
+        self.refusals = f"{self.tag}:refusals"
+        self.refusal_times = f"{self.tag}:refusals:at"
+        self.refusal_counts = f"{self.tag}:refusals:days"
+        self.unknown_models = f"{self.tag}:refusals:models"
+        self.unknown_model_times = f"{self.tag}:refusals:models:at"
 
     def account(self, subject: Subject) -> str:
         """Return the key of a subject's account."""
@@ -131,6 +141,10 @@ class Keys:
     def learned(self, slot: str) -> str:
         """Return the key of what was learned of calls of a kind."""
         return f"{self.tag}:l:{slot}"
+
+    def refusal_batch(self, nonce: str) -> str:
+        """Return the key that marks refused calls as noted, for a while."""
+        return f"{self.tag}:refusals:batch:{nonce}"
 
 
 class Terms:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..ledger.scripts import text_of
 from ..ledger.steps import Command
 from ..scopes import Scope, Subject, subject_of_key
 from .backlog import server_now
@@ -54,11 +55,11 @@ def open_holds(ledger: RedisLedger, most: int) -> Operation[OpenHolds]:
     """Return the open holds, at most so many of them in full. It asks once for each. Raise BudgetUnavailableError."""
     now = yield from server_now(ledger)
     count = int((yield Command(("ZCARD", ledger.keys.deadlines))))
-    ids = map(_text, (yield Command(("ZRANGE", ledger.keys.deadlines, 0, most - 1))))
+    ids = map(text_of, (yield Command(("ZRANGE", ledger.keys.deadlines, 0, most - 1))))
     found = []
     for hold_id in ids:
         fields = yield Command(("HMGET", ledger.keys.hold(hold_id), "st", "left", "at", "dl", "acc"))
-        state, left, at, deadline, accounts = map(_text, fields)
+        state, left, at, deadline, accounts = map(text_of, fields)
         if state == "open":
             age = max(0.0, (now - int(at)) / 1000) if at else None
             subjects = tuple(_subjects(accounts, ledger.keys.accounts_prefix))
@@ -68,7 +69,3 @@ def open_holds(ledger: RedisLedger, most: int) -> Operation[OpenHolds]:
 
 def _subjects(accounts: str, prefix: str) -> Sequence[Subject]:
     return [subject_of_key(key.removeprefix(prefix)) for key in accounts.split(" ")]
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else "" if value is None else str(value)

@@ -263,7 +263,8 @@ class PricingEngine:
                 reason = error
         raise UnknownModelError(
             f"No price is known for model {names[0]!r}: {reason}. Add a model price in the admin, "
-            f"or COREASON_BUDGET['MODEL_PRICE_OVERRIDES'][{names[0]!r}]."
+            f"or COREASON_BUDGET['MODEL_PRICE_OVERRIDES'][{names[0]!r}].",
+            names[0],
         ) from reason
 
     def _admin_rows(self) -> Mapping[str, PriceRow]:
@@ -310,12 +311,14 @@ def _row_nanos(model: str, row: PriceRow, usage: TokenUsage) -> int:
     if not row.is_known:
         raise UnknownModelError(
             f"The price of model {model!r} is 0. Mark it as free (in the admin, or with 'free': True in "
-            f"COREASON_BUDGET['MODEL_PRICE_OVERRIDES'][{model!r}]) if that is meant."
+            f"COREASON_BUDGET['MODEL_PRICE_OVERRIDES'][{model!r}]) if that is meant.",
+            model,
         )
     if usage.is_without_tokens and not row.is_free:
         raise UnknownModelError(
             f"The price of model {model!r} is one of tokens, but the call is billed by images, seconds or searches. "
-            "Pass cost=, or remove that price, so that litellm's counts."
+            "Pass cost=, or remove that price, so that litellm's counts.",
+            model,
         )
     return to_nanos(row.cost(usage), "cost")
 

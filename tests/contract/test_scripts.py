@@ -65,6 +65,8 @@ def test_every_script_names_all_keys_it_touches(name: str) -> None:
 def test_all_keys_of_an_installation_share_a_slot(prefix: str, user: str, project: str) -> None:
     keys = Keys(prefix)
     names = [keys.journal, keys.deadlines, keys.hold(user), keys.charge(project), keys.learned("03ab")]
+    names += [keys.refusals, keys.refusal_times, keys.refusal_counts, keys.refusal_batch("ab")]
+    names += [keys.unknown_models, keys.unknown_model_times]
     names += keys.accounts(subjects_of(user, project))
 
     assert {key_slot(name.encode()) for name in names} == {key_slot(prefix.encode())}

@@ -87,9 +87,10 @@ def records(**which: Any) -> list[tuple[str, str]]:
 
 
 def dump(store: Backend | RealServer) -> dict[str, Any]:
-    """Return everything that the store holds, but for the times to live."""
+    """Return everything that the ledger holds in the store, but for the times to live."""
     with store.client() as client:
-        return {key: _value(client, key) for key in sorted(client.scan_iter("*", count=1000))}
+        keys = (key for key in sorted(client.scan_iter("*", count=1000)) if ":refusals" not in key)
+        return {key: _value(client, key) for key in keys}
 
 
 def _value(client: Any, key: str) -> Any:

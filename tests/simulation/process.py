@@ -35,6 +35,7 @@ class Process:
         ledger.database = self.database = WorldDatabase(config, self)
         ledger.sleep = self._sleep
         guard = self.budget.guard
+        guard.refusals.note = lambda *_: ""  # type: ignore[method-assign]  # by a thread that is not the world's
         guard._housekeeper = Housekeeper(ledger, guard.report_swept, clock=world.clock.seconds)
 
     def _clock(self) -> int:
