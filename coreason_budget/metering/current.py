@@ -95,8 +95,8 @@ def payer_of(
     if budget_user is None and here is None:
         raise MissingUserError(
             f"Nobody is known who pays for this call: {remedy}, or make it inside budgeted_run() or in a view "
-            "(decorated with @budgeted, or with BudgetMiddleware). What a streamed answer does after a view has returned "
-            "is known in decorated views alone. Threads that you start yourself know nobody: run them with "
+            "(decorated with @budgeted, or with BudgetMiddleware). What a streamed answer does after a view has "
+            "returned is known in decorated views alone. Threads that you start yourself know nobody: run them with "
             "contextvars.copy_context().run, or name who pays."
         )
     if budget_user is None and budget_project is None and here is not None:
