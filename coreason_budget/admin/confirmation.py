@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import django
@@ -14,15 +14,17 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import ngettext
 
+from .conflicts import SEEN
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from django import forms
     from django.contrib.admin import ModelAdmin
     from django.db.models import Model, QuerySet
     from django.utils.functional import _StrOrPromise
 
-__all__ = ["MAX_OBJECTS", "Confirmation", "chosen", "is_confirmed", "object_actions", "page", "way_back"]
+__all__ = ["MAX_OBJECTS", "Confirmation", "chosen", "is_confirmed", "object_actions", "page", "seen", "way_back"]
 
 #: Each object is a line of the page, a hidden field and an entry in the history.
 MAX_OBJECTS: Final = 200
@@ -34,7 +36,11 @@ _CHANGE_FORM: Final = "change_form"
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What a page of confirmation says. ``rows`` are what will happen, a line each; the first cell is its header."""
+    """
+    What a page of confirmation says. ``rows`` are what will happen, a line each; the first cell is its header.
+
+    ``seen`` is what it shows of the objects, in short, by their primary keys: see seen().
+    """
 
     action: str
     title: str
@@ -45,11 +51,18 @@ class Confirmation:
     form: forms.Form
     button: str
     footer: Sequence[str] = ()
+    seen: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_confirmed(request: HttpRequest) -> bool:
     """Tell whether the page of confirmation was sent, and not the list."""
     return _CONFIRMED in request.POST
+
+
+def seen(request: HttpRequest) -> dict[str, str]:
+    """Return what the page of confirmation that was sent had shown, in short, by primary key."""
+    pairs = (each.rpartition(":") for each in request.POST.getlist(SEEN))
+    return {pk: shown for pk, _colon, shown in pairs}
 
 
 def chosen(model_admin: ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
@@ -81,6 +94,8 @@ def page(
             "media": model_admin.media,
             "asked": asked,
             "pks": [str(each.pk) for each in objects],
+            "seen": [f"{pk}:{shown}" for pk, shown in asked.seen.items()],
+            "seen_name": SEEN,
             "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
             "origin": request.POST.get(_ORIGIN, ""),
             "breadcrumbs_are_list": django.VERSION >= (6, 1),

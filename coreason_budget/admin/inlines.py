@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 from django.contrib import admin
 
 from ..models import UserLimit
+from .conflicts import SEEN, locked
 from .fields import AMOUNT_FIELDS
 from .limit_forms import LimitForm
 
 if TYPE_CHECKING:
     from typing import Any
+
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
 
     UserLimitStackedInline = admin.StackedInline[UserLimit, Any]
 else:
@@ -31,7 +35,12 @@ class UserLimitInline(UserLimitStackedInline):
     """
 
     model = UserLimit
-    form = LimitForm  # type: ignore[assignment]  # the form of every kind of limit
+    form = LimitForm
     formfield_overrides = AMOUNT_FIELDS
-    fields = (("period", "amount_usd", "unlimited"), ("boost_usd", "boost_until"), "reason")
+    fields = (("period", "amount_usd", "unlimited"), ("boost_usd", "boost_until"), "reason", SEEN)
     extra = 0
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[UserLimit]:
+        """Return the limits, when they are saved as they stay until then."""
+        found = super().get_queryset(request)
+        return locked(found) if request.method == "POST" else found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin, messages
 from django.db import router, transaction
@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from . import confirmation, words
+from .conflicts import fingerprint
 from .limit_changes import BlockNow, BoostToday, Terms
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from .limit_changes import LimitChange, ReasonForm
 
 __all__ = ["block_now", "boost_today"]
+
+#: What a page of confirmation shows of a limit or an action replaces.
+_SHOWN: Final = ("amount_usd", "boost_usd", "boost_until", "reason")
 
 
 @admin.action(description=gettext_lazy("Boost for today…"), permissions=["change"])
@@ -69,9 +73,9 @@ def _carry_out(
         rows = model_admin.model._default_manager.using(alias).select_for_update()
         current = rows.filter(pk__in=[limit.pk for limit in limits]).in_bulk()
         changed = [current[limit.pk] for limit in limits if limit.pk in current and change.concerns(current[limit.pk])]
-        names = {limit.pk: words.whose(limit) for limit in limits}
+        names, seen = {limit.pk: words.whose(limit) for limit in limits}, confirmation.seen(request)
         for limit in changed:
-            objection = change.objection(limit, form.cleaned_data)
+            objection = _overtaken(limit, seen) or change.objection(limit, form.cleaned_data)
             if objection:
                 form.add_error(None, f"{words.name(names[limit.pk])}, {words.per(limit.period)}: {objection}")
         if form.errors:
@@ -81,6 +85,16 @@ def _carry_out(
     level = messages.SUCCESS if changed else messages.INFO
     model_admin.message_user(request, change.told(len(changed)), level)
     return True
+
+
+def _overtaken(limit: BudgetLimit, seen: Mapping[str, str]) -> str:
+    """Return what somebody else has set since the page was made that is being confirmed, empty if nothing."""
+    now = fingerprint(limit, _SHOWN)
+    if seen.get(str(limit.pk), now) == now:
+        return ""
+    return _("somebody has changed it meanwhile, it is now: %(terms)s. Nothing was saved; confirm again.") % {
+        "terms": Terms.of(limit).text()
+    }
 
 
 def _save(
@@ -122,4 +136,5 @@ def _asked(change: LimitChange, limits: Sequence[BudgetLimit], form: ReasonForm)
         ],
         form=form,
         button=str(change.button),
+        seen={str(limit.pk): fingerprint(limit, _SHOWN) for limit in limits},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.urls import NoReverseMatch, reverse
@@ -14,22 +14,22 @@ from django.utils.translation import gettext_lazy
 
 from .. import service
 from . import words
+from .conflicts import ConflictForm
+from .limit_words import value_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from django.core.exceptions import ValidationError
+    from django.db.models import QuerySet
 
     from ..models import BudgetLimit
-
-    LimitModelForm = forms.ModelForm[BudgetLimit]
-else:
-    LimitModelForm = forms.ModelForm
 
 __all__ = ["LimitForm"]
 
 
-class LimitForm(LimitModelForm):
+class LimitForm(ConflictForm):
     """The form of every kind of limit, also as a row of an inline."""
 
     unlimited = forms.BooleanField(
@@ -37,6 +37,7 @@ class LimitForm(LimitModelForm):
         required=False,
         help_text=gettext_lazy("No limit at all in this period."),
     )
+    together: ClassVar = (("amount_usd", "unlimited"), ("boost_usd", "boost_until"))
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -49,6 +50,10 @@ class LimitForm(LimitModelForm):
         for part, label in zip(getattr(until, "widgets", ()), (_("Date"), _("Time")), strict=False):
             part.attrs["aria-label"] = label  # not every Django labels the two inputs of an instant
 
+    def said(self, name: str, value: Any) -> str:
+        """See ConflictForm."""
+        return value_of(name, value)
+
     def clean(self) -> dict[str, Any]:
         """Want either an amount or the tick."""
         cleaned = super().clean() or self.cleaned_data
@@ -58,6 +63,10 @@ class LimitForm(LimitModelForm):
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]  # which first says whether amount and end belong together
         self._clean_boost(self.cleaned_data.get("boost_usd"), self.cleaned_data.get("boost_until"))
+
+    def _shown(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        shown = super()._shown(values)
+        return {**shown, "unlimited": values["amount_usd"] is None} if "amount_usd" in shown else shown
 
     def _clean_amount(self, usd: object, *, unlimited: bool) -> None:
         if "amount_usd" not in self.fields or "amount_usd" in self.errors:
@@ -89,7 +98,8 @@ class LimitForm(LimitModelForm):
     def _twin(self) -> BudgetLimit | None:
         """Return the limit that this subject has in this period already."""
         own = {name: getattr(self.instance, name) for name in self.instance._meta.total_unique_constraints[0].fields}
-        return type(self.instance)._default_manager.filter(**own).first()
+        limits: QuerySet[BudgetLimit] = type(self.instance)._default_manager.filter(**own)
+        return limits.first()
 
     def _help_texts(self) -> dict[str, str]:
         zone = service.manager().config.time_zone.key

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..models import BudgetLimit
 
-__all__ = ["changed_values", "what_holds"]
+__all__ = ["changed_values", "value_of", "what_holds"]
 
 
 def what_holds(limit: BudgetLimit) -> SafeString:
@@ -48,16 +47,13 @@ def changed_values(form: ModelForm[BudgetLimit]) -> str:
         _("%(field)s: %(before)s → %(after)s")
         % {
             "field": form.fields[name].label,
-            "before": _value(name, form.initial.get(name)),
-            "after": _value(name, form.cleaned_data.get(name)),
+            "before": value_of(name, form.initial.get(name)),
+            "after": value_of(name, form.cleaned_data.get(name)),
         }
         for name in names
     )
 
 
-def _value(name: str, value: Any) -> str:
-    if name == "amount_usd" or isinstance(value, Decimal):
-        return words.limit(value)
-    if isinstance(value, datetime):
-        return words.moment(value)
-    return words.name(str(value)) if value not in {None, ""} else words.NOTHING
+def value_of(name: str, value: Any) -> str:
+    """Return the value of a limit's field in words."""
+    return words.limit(value) if name == "amount_usd" or isinstance(value, Decimal) else words.value(value)

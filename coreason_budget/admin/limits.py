@@ -17,6 +17,7 @@ from ..periods import Period, window_at
 from ..templatetags.bars import State
 from . import confirmation, words
 from .bars import bar
+from .conflicts import SEEN, OneAtATimeMixin
 from .fields import AMOUNT_FIELDS
 from .limit_actions import block_now, boost_today
 from .limit_filters import STATUSES, BoostFilter, StateFilter, StatusFilter
@@ -45,7 +46,7 @@ __all__ = ["GlobalLimitAdmin", "LimitAdmin", "ProjectLimitAdmin", "UserLimitAdmi
 _LIVE = "_budget_live"
 
 
-class LimitAdmin(LimitModelAdmin):
+class LimitAdmin(OneAtATimeMixin, LimitModelAdmin):
     """What the admins of all limits share."""
 
     form = LimitForm
@@ -135,7 +136,7 @@ class LimitAdmin(LimitModelAdmin):
         if obj is not None and not self.has_change_permission(request, obj):
             return [(None, {"fields": [*whose, "limit", "reason"]}), self._account()]
         fieldsets: list[tuple[Any, Any]] = [
-            (None, {"fields": [*whose, ("amount_usd", "unlimited"), "reason"]}),
+            (None, {"fields": [*whose, ("amount_usd", "unlimited"), "reason", *([] if obj is None else [SEEN])]}),
             (_("Boost"), {"fields": ["boost_usd", "boost_until"]}),
         ]
         return fieldsets if obj is None else [*fieldsets, self._account()]

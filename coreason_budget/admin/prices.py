@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import ModelPrice
 from . import words
+from .conflicts import SEEN, ConflictForm, OneAtATimeMixin
 from .fields import AMOUNT_FIELDS
 
 if TYPE_CHECKING:
@@ -27,9 +28,10 @@ __all__ = ["ModelPriceAdmin"]
 
 
 @admin.register(ModelPrice)
-class ModelPriceAdmin(PriceModelAdmin):
+class ModelPriceAdmin(OneAtATimeMixin, PriceModelAdmin):
     """Prices of models, in USD per million tokens."""
 
+    form = ConflictForm
     formfield_overrides = AMOUNT_FIELDS
     list_display = ("model_name", "input", "output", "cached_input", "cache_write", "is_free", "note", "changed")
     list_filter = ("is_free",)
@@ -47,6 +49,7 @@ class ModelPriceAdmin(PriceModelAdmin):
             names = ["model_name", "input", "output", "cached_input", "cache_write", "is_free", "note"]
             return [(None, {"fields": names}), _changes()]
         plain = ["model", "input_usd_per_million", "output_usd_per_million", "is_free", "note"]
+        plain += [] if obj is None else [SEEN]
         caching = ["cached_input_usd_per_million", "cache_write_usd_per_million"]
         fieldsets: list[tuple[Any, Any]] = [(None, {"fields": plain}), (gettext("Caching"), {"fields": caching})]
         return fieldsets if obj is None else [*fieldsets, _changes()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from decimal import Decimal
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
@@ -15,8 +17,6 @@ from ..templatetags.amounts import per, plain, usd
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from datetime import datetime
-    from decimal import Decimal
 
     from django.utils.safestring import SafeString
 
@@ -36,6 +36,7 @@ __all__ = [
     "number",
     "per",
     "usd",
+    "value",
     "whose",
 ]
 
@@ -87,6 +88,18 @@ def name(text: str) -> str:
 def named(text: str) -> SafeString:
     """Return a name as an element that keeps its direction to itself. See name()."""
     return format_html('<bdi class="budget-name">{}</bdi>', name(text))
+
+
+def value(what: object) -> str:
+    """Return the value of a field in words; that of an empty one is a dash."""
+    match what:
+        case bool():
+            return _("yes") if what else _("no")
+        case Decimal():
+            return usd(what)
+        case datetime():
+            return moment(what)
+    return NOTHING if what is None else name(str(what)) or NOTHING
 
 
 def whose(row: BudgetLimit) -> str:

@@ -17,6 +17,7 @@ from coreason_budget.admin import UserLimitInline, inlines
 from coreason_budget.models import UserLimit
 
 from .pages import Page
+from .test_conflicts import ADVICE, CHANGED
 from .test_markup import assert_no_inline_code
 
 
@@ -152,3 +153,35 @@ def test_those_who_may_not_change_limits_do_not(staff, ann, limits, permissions)
 @override_settings(LANGUAGE_CODE="de")
 def test_a_new_user_can_be_given_limits(boss):
     assert boss.client.get("/mine/auth/user/add/").status_code == 200
+
+
+def test_a_row_that_somebody_else_changed_meanwhile_is_not_overwritten(boss, ann, limits):
+    page = opened(boss, ann)
+    UserLimit.objects.filter(pk=limits[0].pk).update(amount_usd=20)
+
+    answer = Page(
+        boss.client.post(
+            f"/mine/auth/user/{ann.pk}/change/",
+            filled(page, **{"budget_limits-0-amount_usd": "15", "email": "a@b.org"}),
+        )
+    )
+
+    assert answer.errors[-2:] == [
+        f"Somebody {CHANGED}: Limit (USD): $10.50 → $20.00. {ADVICE}",
+        "It is $20.00 now.",
+    ]
+    assert UserLimit.objects.get(pk=limits[0].pk).amount_usd == 20
+
+    boss.client.post(f"/mine/auth/user/{ann.pk}/change/", filled(answer))
+    assert UserLimit.objects.get(pk=limits[0].pk).amount_usd == 15
+    assert User.objects.get(pk=ann.pk).email == "a@b.org"
+
+
+def test_rows_in_which_nothing_was_entered_stay_as_somebody_else_has_set_them(boss, ann, limits):
+    page = opened(boss, ann)
+    UserLimit.objects.filter(pk=limits[0].pk).update(amount_usd=20)
+
+    boss.client.post(f"/mine/auth/user/{ann.pk}/change/", filled(page, email="a@b.org"))
+
+    assert UserLimit.objects.get(pk=limits[0].pk).amount_usd == 20
+    assert User.objects.get(pk=ann.pk).email == "a@b.org"

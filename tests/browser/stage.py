@@ -36,6 +36,14 @@ def set_up(cast: dict[str, dict[str, Any]]) -> None:
         user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
 
 
+def change_limit(limits: dict[str, str]) -> None:
+    """Change the limits of users to these, in USD a day: ``{"ann": "2"}``."""
+    from coreason_budget.models import UserLimit
+
+    for name, amount in limits.items():
+        UserLimit.objects.filter(user__username=name).update(amount_usd=amount)
+
+
 def limit_project(limits: dict[str, str]) -> None:
     """Give projects limits in USD a day: ``{"support": "5"}``."""
     from coreason_budget.models import ProjectLimit

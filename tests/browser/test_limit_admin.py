@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from .pages import AdminPage
+from .test_overview import RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from .conftest import Stage
+    from .visitor import Visitor
+
+SCHEMES = ("light", "dark")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_two_admins_at_one_limit_hear_of_each_other(visit: Callable[..., Visitor], stage: Stage, scheme: str) -> None:
+    user = f"nora-{scheme}"
+    stage("set_up", {user: {"limit": "1"}})
+    first, second = (AdminPage(visit("admin", color_scheme=scheme)) for _ in range(2))
+    first.open_limit(user)
+    second.open_limit(user)
+    first.save_limit("2")
+    expect(first.row(user)).to_contain_text("$2.00")
+
+    second.page.get_by_label("Reason:").fill("it was asked for")
+    second.save_limit("3")
+
+    told = "admin has changed this while you had it open: Limit (USD): $1.00 → $2.00."
+    expect(second.page.get_by_text(told)).to_be_visible()
+    expect(second.page.get_by_text("It is $2.00 now.")).to_be_visible()
+    expect(second.page.get_by_label("Limit (USD):", exact=True)).to_have_value("3")
+    assert stage("tell", user)["limit"] == "2"
+
+    second.page.get_by_role("button", name="Save", exact=True).click()
+    expect(second.row(user)).to_contain_text("$3.00")
+    assert stage("tell", user)["limit"] == "3"
+
+
+# What every page of these must be for those who do not see it.
+
+
+def conflict(admin: AdminPage, stage: Stage, user: str) -> Page:
+    admin.open_limit(user)
+    stage("change_limit", {user: "2"})
+    admin.save_limit("3")
+    return admin.page
+
+
+SCENES = (conflict,)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
+def test_the_pages_keep_the_rules_for_accessible_pages(
+    visit: Callable[..., Visitor], stage: Stage, scheme: str, scene: Callable[[AdminPage, Stage, str], Page]
+) -> None:
+    user = f"{scene.__name__}-{scheme}"
+    stage("set_up", {user: {"limit": "1"}})
+    # Axe sets styles of its own while it looks, which the site's policy forbids.
+    page = scene(AdminPage(visit("admin", color_scheme=scheme, bypass_csp=True)), stage, user)
+    page.wait_for_load_state()
+
+    found = Axe().run(page, context="#content-main", options=RULES)  # what is around it is Django's
+
+    assert found.violations_count == 0, found.generate_report()
+    assert found.response["passes"]
