@@ -12,6 +12,7 @@ from django.contrib.admin.utils import quote
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from .conflicts import SEEN
@@ -66,8 +67,10 @@ def seen(request: HttpRequest) -> dict[str, str]:
 
 
 def chosen(model_admin: ModelAdmin[Any], request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-    """Return the chosen objects; none, and a message, if they are more than one page can list."""
+    """Return the chosen objects; none, and a message, if there are none left or more than one page can list."""
     found = list(queryset[: MAX_OBJECTS + 1])
+    if not found:
+        model_admin.message_user(request, _("What was chosen is gone. Nothing was changed."), messages.INFO)
     if len(found) <= MAX_OBJECTS:
         return found
     text = ngettext(

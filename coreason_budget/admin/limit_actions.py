@@ -1,17 +1,19 @@
-"""“Boost for today” and “Block now”: confirmed, done in one transaction, told in the admin's history."""
+"""“Boost for today”, “Block now” and “Remove override”: confirmed, done in one transaction, in the history."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin, messages
+from django.contrib.admin.models import DELETION, LogEntry
 from django.db import router, transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ..models import UserLimit
 from . import confirmation, words
 from .conflicts import fingerprint
-from .limit_changes import BlockNow, BoostToday, Terms
+from .limit_changes import BlockNow, BoostToday, RemoveOverride, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from ..models import BudgetLimit
     from .limit_changes import LimitChange, ReasonForm
 
-__all__ = ["block_now", "boost_today"]
+__all__ = ["block_now", "boost_today", "remove_override"]
 
 #: What a page of confirmation shows of a limit or an action replaces.
 _SHOWN: Final = ("amount_usd", "boost_usd", "boost_until", "reason")
@@ -44,6 +46,14 @@ def block_now(
     return _run(BlockNow(), model_admin, request, queryset)
 
 
+@admin.action(description=gettext_lazy("Remove override…"), permissions=["delete"])
+def remove_override(
+    model_admin: admin.ModelAdmin[BudgetLimit], request: HttpRequest, queryset: QuerySet[BudgetLimit]
+) -> HttpResponse | None:
+    """Delete limits, so that the defaults of the settings apply."""
+    return _run(RemoveOverride(), model_admin, request, queryset)
+
+
 def _run(
     change: LimitChange,
     model_admin: admin.ModelAdmin[BudgetLimit],
@@ -55,7 +65,7 @@ def _run(
         return None
     form = change.form(request.POST) if confirmation.is_confirmed(request) else change.form()
     if form.is_valid() and _carry_out(change, model_admin, request, limits, form):
-        return confirmation.way_back(model_admin, request, limits)
+        return None if change.is_removal else confirmation.way_back(model_admin, request, limits)
     return confirmation.page(model_admin, request, limits, _asked(change, limits, form))
 
 
@@ -74,7 +84,10 @@ def _carry_out(
         current = rows.filter(pk__in=[limit.pk for limit in limits]).in_bulk()
         changed = [current[limit.pk] for limit in limits if limit.pk in current and change.concerns(current[limit.pk])]
         names, seen = {limit.pk: words.whose(limit) for limit in limits}, confirmation.seen(request)
+        users = {limit.pk: limit.user for limit in limits if isinstance(limit, UserLimit)}
         for limit in changed:
+            if isinstance(limit, UserLimit):  # the history names it; it is the one that the page named
+                limit.user = users[limit.pk]
             objection = _overtaken(limit, seen) or change.objection(limit, form.cleaned_data)
             if objection:
                 form.add_error(None, f"{words.name(names[limit.pk])}, {words.per(limit.period)}: {objection}")
@@ -104,18 +117,20 @@ def _save(
     limit: BudgetLimit,
     answers: Mapping[str, Any],
 ) -> None:
-    """Save a limit, so that its signals push it to every process, and tell the history."""
+    """Carry out the change of a limit, and tell the history."""
     before = Terms.of(limit)
     change.apply(limit, answers)
-    if answers["reason"]:
-        limit.reason = answers["reason"]
-    limit.save(update_fields=["amount_usd", "boost_usd", "boost_until", "reason", "updated_at"])
     told = _("%(action)s: %(before)s → %(after)s.") % {
         "action": change.title,
         "before": before.text(),
-        "after": Terms.of(limit).text(),
+        "after": change.outcome(limit),
     }
-    model_admin.log_change(request, limit, f"{told} {answers['reason']}".rstrip())
+    message = f"{told} {answers['reason']}".rstrip()
+    if change.is_removal:
+        LogEntry.objects.log_actions(request.user.pk, [limit], DELETION, message, single_object=True)
+    else:
+        model_admin.log_change(request, limit, message)
+    change.keep(limit, answers["reason"])
 
 
 def _asked(change: LimitChange, limits: Sequence[BudgetLimit], form: ReasonForm) -> confirmation.Confirmation:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..models import BudgetLimit
 
-__all__ = ["BlockNow", "BoostForm", "BoostToday", "LimitChange", "ReasonForm", "Terms"]
+__all__ = ["BlockNow", "BoostForm", "BoostToday", "LimitChange", "ReasonForm", "RemoveOverride", "Terms"]
 
 
 class ReasonForm(forms.Form):
@@ -38,6 +38,14 @@ class ReasonForm(forms.Form):
         widget=forms.TextInput(attrs={"class": "vTextField"}),
         help_text=gettext_lazy("Goes into the history and becomes the reason of the limit."),
     )
+
+
+class RemovalForm(ReasonForm):
+    """Asks for what only the history can keep."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["reason"].help_text = _("Goes into the history.")
 
 
 class BoostForm(ReasonForm):
@@ -81,6 +89,7 @@ class LimitChange(ABC):
     title: ClassVar[_StrPromise]
     button: ClassVar[_StrPromise]
     form: ClassVar[type[ReasonForm]]
+    is_removal: ClassVar[bool] = False
 
     @abstractmethod
     def lead(self) -> str:
@@ -101,6 +110,15 @@ class LimitChange(ABC):
     @abstractmethod
     def apply(self, limit: BudgetLimit, answers: Mapping[str, Any]) -> None:
         """Change a limit, unsaved."""
+
+    def outcome(self, limit: BudgetLimit) -> str:
+        """Return what holds in words, once a limit is changed."""
+        return Terms.of(limit).text()
+
+    def keep(self, limit: BudgetLimit, reason: str) -> None:
+        """Save a changed limit, so that its signals push it to every process."""
+        limit.reason = reason or limit.reason
+        limit.save(update_fields=["amount_usd", "boost_usd", "boost_until", "reason", "updated_at"])
 
     @abstractmethod
     def told(self, count: int) -> str:
@@ -201,3 +219,61 @@ class BoostToday(LimitChange):
         return ngettext(
             "%(count)s limit is boosted until %(end)s.", "%(count)s limits are boosted until %(end)s.", count
         ) % {"count": count, "end": words.moment(self._until)}
+
+
+class RemoveOverride(LimitChange):
+    """No limit of its own any more: what the settings say."""
+
+    name = "remove_override"
+    title = gettext_lazy("Remove override")
+    button = gettext_lazy("Remove")
+    form = RemovalForm
+    is_removal = True
+
+    def __init__(self) -> None:
+        self._applies: dict[str, None] = {}
+
+    def lead(self) -> str:
+        """See LimitChange."""
+        return _(
+            "These limits are removed. From then on the defaults of the settings apply. What is spent and held stays "
+            "counted."
+        )
+
+    def concerns(self, limit: BudgetLimit) -> bool:
+        """See LimitChange."""
+        return True
+
+    def foresee(self, limit: BudgetLimit) -> str:
+        """See LimitChange."""
+        return _("%(limit)s, the default of the settings") % {"limit": words.limit(_default(limit))}
+
+    def objection(self, limit: BudgetLimit, answers: Mapping[str, Any]) -> str:
+        """See LimitChange."""
+        return ""
+
+    def apply(self, limit: BudgetLimit, answers: Mapping[str, Any]) -> None:
+        """See LimitChange."""
+        self._applies[f"{words.limit(_default(limit))} {words.per(limit.period)}"] = None
+
+    def outcome(self, limit: BudgetLimit) -> str:
+        """See LimitChange."""
+        return self.foresee(limit)
+
+    def keep(self, limit: BudgetLimit, reason: str) -> None:
+        """See LimitChange."""
+        limit.delete()
+
+    def told(self, count: int) -> str:
+        """See LimitChange."""
+        if not count:
+            return _("What was chosen is gone. Nothing was changed.")
+        return ngettext(
+            "%(count)s limit was removed. From now on the default applies: %(defaults)s.",
+            "%(count)s limits were removed. From now on the defaults apply: %(defaults)s.",
+            count,
+        ) % {"count": count, "defaults": ", ".join(self._applies)}
+
+
+def _default(limit: BudgetLimit) -> Decimal | None:
+    return service.manager().config.limit_for(limit.scope.value, limit.period)

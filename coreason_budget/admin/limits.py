@@ -19,7 +19,7 @@ from . import confirmation, words
 from .bars import bar
 from .conflicts import SEEN, OneAtATimeMixin
 from .fields import AMOUNT_FIELDS
-from .limit_actions import block_now, boost_today
+from .limit_actions import block_now, boost_today, remove_override
 from .limit_filters import STATUSES, BoostFilter, StateFilter, StatusFilter
 from .limit_forms import LimitForm
 from .limit_words import changed_values, what_holds
@@ -53,7 +53,7 @@ class LimitAdmin(OneAtATimeMixin, LimitModelAdmin):
     formfield_overrides = AMOUNT_FIELDS
     list_display: tuple[Any, ...] = ("whose", "period", "limit", "status", "usage", "remaining", "resets")
     list_filter: ClassVar[tuple[Any, ...]] = ("period", StatusFilter, StateFilter, BoostFilter)
-    actions = (boost_today, block_now)
+    actions = (boost_today, block_now, remove_override)
     subject_fields: ClassVar[tuple[str, ...]] = ()
 
     class Media:
@@ -150,7 +150,8 @@ class LimitAdmin(OneAtATimeMixin, LimitModelAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show the form with buttons for the actions."""
-        buttons = confirmation.object_actions(self, request, [boost_today.__name__, block_now.__name__])
+        names = [action.__name__ for action in (boost_today, block_now, remove_override)]
+        buttons = confirmation.object_actions(self, request, names)
         response = super().change_view(request, object_id, form_url, {**buttons, **(extra_context or {})})
         shown = getattr(response, "context_data", None) or {}
         if shown.get("original") is not None:

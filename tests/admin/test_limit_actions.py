@@ -292,10 +292,10 @@ def test_more_than_a_page_can_list_is_refused(boss, monkeypatch):
 # from the form of one limit
 
 
-def test_the_form_of_a_limit_has_buttons_for_both(boss, apollo):
+def test_the_form_of_a_limit_has_buttons_for_all(boss, apollo):
     page = boss.get("projectlimit_change", apollo.pk)
 
-    assert page.tools == ["boost_today", "block_now"]
+    assert page.tools == ["boost_today", "block_now", "remove_override"]
     for form in page.root.all("form", "budget-tool"):
         assert form.attributes["method"] == "post"
         assert form.attributes["action"] == "/admin/coreason_budget/projectlimit/"
@@ -331,7 +331,7 @@ def test_the_way_back_from_the_list_keeps_its_filters(boss, apollo):
 # how often the database is asked
 
 
-@pytest.mark.parametrize(("action", "queries"), [("block_now", 4), ("boost_today", 4)])
+@pytest.mark.parametrize(("action", "queries"), [("block_now", 4), ("boost_today", 4), ("remove_override", 4)])
 def test_asking_costs_the_same_for_any_number(boss, action, queries, django_assert_num_queries):
     limits = [
         UserLimit.objects.create(user=User.objects.create_user(f"user{number}"), amount_usd=1) for number in range(20)

@@ -44,6 +44,13 @@ def change_limit(limits: dict[str, str]) -> None:
         UserLimit.objects.filter(user__username=name).update(amount_usd=amount)
 
 
+def default_limit(_: None) -> str:
+    """Return what a user without a limit may spend a day, as the admin says it."""
+    from coreason_budget import service
+
+    return f"${service.manager().config.limit_for('user', 'day'):.2f}"
+
+
 def limit_project(limits: dict[str, str]) -> None:
     """Give projects limits in USD a day: ``{"support": "5"}``."""
     from coreason_budget.models import ProjectLimit

@@ -44,6 +44,23 @@ def test_two_admins_at_one_limit_hear_of_each_other(visit: Callable[..., Visitor
     assert stage("tell", user)["limit"] == "3"
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_limit_is_removed_and_the_default_applies(visit: Callable[..., Visitor], stage: Stage, scheme: str) -> None:
+    user = f"otto-{scheme}"
+    stage("set_up", {user: {"limit": "0"}})
+    default = stage("default_limit", None)
+    admin = AdminPage(visit("admin", color_scheme=scheme))
+    admin.open("userlimit")
+    admin.choose(admin.row(user), "Remove override…")
+    expect(admin.page.get_by_role("row", name=user)).to_contain_text(f"{default}, the default of the settings")
+
+    admin.confirm(reason="the pilot is over")
+
+    expect(admin.said).to_contain_text(f"1 limit was removed. From now on the default applies: {default} per day.")
+    expect(admin.row(user)).to_have_count(0)
+    assert f"${float(stage('tell', user)['limit']):.2f}" == default
+
+
 # What every page of these must be for those who do not see it.
 
 
@@ -54,7 +71,13 @@ def conflict(admin: AdminPage, stage: Stage, user: str) -> Page:
     return admin.page
 
 
-SCENES = (conflict,)
+def removal(admin: AdminPage, stage: Stage, user: str) -> Page:
+    admin.open("userlimit")
+    admin.choose(admin.row(user), "Remove override…")
+    return admin.page
+
+
+SCENES = (conflict, removal)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
