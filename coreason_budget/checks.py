@@ -19,7 +19,7 @@ from django.core import checks
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.utils.module_loading import import_string
 
-from .conf import ENV_PREFIX, SETTING, BudgetConfig
+from .conf import ENV_PREFIX, SETTING, BudgetConfig, limit_name
 from .exceptions import BudgetConfigurationError
 from .periods import PERIODS
 from .scopes import Scope
@@ -257,7 +257,7 @@ def _check_price_overrides(values: Values) -> Iterator[checks.CheckMessage]:
 def _check_limits(values: Values) -> Iterator[checks.CheckMessage]:
     """Warn of a default that a wider one makes void. No limit is a choice, and 0 is the kill switch: both are meant."""
     for period in PERIODS:
-        names = [_limit_name(scope, period.value) for scope in Scope]
+        names = [limit_name(scope, period.value) for scope in Scope]
         limits = [(name, values[name]) for name in names if values.get(name) is not None]
         for (narrow, narrow_usd), (wide, wide_usd) in pairwise(limits):
             if narrow_usd > wide_usd > 0:
@@ -289,11 +289,6 @@ def _check_failing_open(values: Values) -> Iterator[checks.CheckMessage]:
             hint="Set it to 'deny', or silence this check if that is meant.",
             id="coreason_budget.W003",
         )
-
-
-def _limit_name(scope: Scope, period: str) -> str:
-    adverb = {"day": "daily", "week": "weekly", "month": "monthly"}[period]
-    return f"{adverb}_{scope.value}_limit_usd"
 
 
 _CHECKS: Final[tuple[Callable[[Values], Iterator[checks.CheckMessage]], ...]] = (

@@ -22,7 +22,7 @@ from django.core.validators import validate_email
 from .exceptions import BudgetConfigurationError
 from .money import to_nanos, to_usd
 
-__all__ = ["ENV_PREFIX", "SETTING", "BudgetConfig"]
+__all__ = ["ENV_PREFIX", "SETTING", "BudgetConfig", "limit_name"]
 
 SETTING: Final = "COREASON_BUDGET"
 ENV_PREFIX: Final = "COREASON_BUDGET_"
@@ -282,12 +282,17 @@ class BudgetConfig:
 
     def limit_for(self, scope: str, period: str) -> Decimal | None:
         """Return the default limit in USD of a scope and period (``user``, ``day``), None for no limit."""
-        adverb = {"day": "daily", "week": "weekly", "month": "monthly"}[period]
-        value: Decimal | None = self._values[f"{adverb}_{scope}_limit_usd"]
+        value: Decimal | None = self._values[limit_name(scope, period)]
         return value
 
 
 BudgetConfig.names = tuple(name for name, value in vars(BudgetConfig).items() if isinstance(value, Setting))
+
+
+def limit_name(scope: str, period: str) -> str:
+    """Return which setting is the default limit of a scope and period (``user``, ``day``): ``daily_user_limit_usd``."""
+    adverb = {"day": "daily", "week": "weekly", "month": "monthly"}[period]
+    return f"{adverb}_{scope}_limit_usd"
 
 
 def settings_dict() -> Mapping[str, object]:

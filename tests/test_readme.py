@@ -15,6 +15,7 @@ import pytest
 
 from coreason_budget import service
 from coreason_budget.models import SpendRecord
+from coreason_budget.refusals.references import read_reference
 
 from .conftest import fake_backend
 from .litellms import WARNS
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .servers import RealServer
     from .upstream import Upstream
 
+TOLD = ("Reference", "Cost-USD", "Remaining-USD", "Reset")
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 QUICK_START = README.split("\n## ")[1]
 
@@ -176,13 +178,18 @@ def test_a_new_project_works_as_the_quick_start_says(project: Project, server: R
 
 def as_curl_shows(answer: httpx.Response) -> str:
     """Return what the README shows of an answer: its status, the headers that tell of the budget, its body."""
-    names = ("Content-Type", "Retry-After", "X-Budget-Cost-USD", "X-Budget-Remaining-USD", "X-Budget-Reset")
+    names = ("Content-Type", "Retry-After", *(f"X-Budget-{name}" for name in TOLD))
     headers = [f"{name}: {answer.headers[name]}" for name in names if name in answer.headers]
     body = json.dumps(answer.json(), indent=2)
     return "\n".join([f"HTTP/1.1 {answer.status_code} {answer.reason_phrase}", *headers, "", body, ""])
 
 
 def shape(text: str) -> str:
-    """Leave out what changes from day to day: dates, and how long it is to the next one."""
+    """Leave out what changes: dates, how long it is to the next one, and references."""
     text = re.sub(r"\d{4}-\d\d-\d\dT00:00:00", "<midnight>", text)
+    text = re.sub(r"\b\w{3}-\w{3}-\w{3}\b", _hidden, text)
     return re.sub(r"(Retry-After: |\"retry_after\": )\d+", r"\1<seconds>", text)
+
+
+def _hidden(found: re.Match[str]) -> str:
+    return found[0] if read_reference(found[0]) is None else "<reference>"

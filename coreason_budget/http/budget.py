@@ -14,12 +14,12 @@ from ..ledger.steps import Twin
 from ..metering.current import asking, paying
 from ..metering.purse import purse_of
 from ..metering.steps import Settle
+from ..refusals.places import Place, placed
 from ..results import AccountStatus
 from .callers import http_request, known_user, project_of, user_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     from django.http import HttpRequest
 
@@ -37,16 +37,17 @@ _frame: ContextVar[Frame | None] = ContextVar("coreason_budget_frame", default=N
 
 
 class Frame:
-    """One decorated call under way: its hold, and who pays, which is who asked and for which project."""
+    """One decorated call under way: its hold, and who pays, which is who asked and for which project, and where."""
 
-    __slots__ = ("budget", "hold", "manager", "model", "payer", "purse")
+    __slots__ = ("budget", "hold", "manager", "model", "payer", "place", "purse")
 
-    def __init__(self, budget: RequestBudget, hold: Reservation, payer: Payer, model: str | None) -> None:
+    def __init__(self, budget: RequestBudget, hold: Reservation, payer: Payer, place: Place, model: str | None) -> None:
         self.budget = budget
         self.manager = budget.manager
         self.hold = hold
         self.purse = purse_of(hold)
         self.payer = replace(payer, purse=self.purse)
+        self.place = place
         self.model = model
 
     @contextmanager
@@ -55,7 +56,7 @@ class Frame:
         before = _frame.get()
         _frame.set(self)
         try:
-            with paying(self.payer):
+            with paying(self.payer), placed(self.place):
                 yield
         finally:
             _frame.set(before)  # by value: the block may end in another context, where no token is valid
@@ -140,9 +141,11 @@ class RequestBudget:
         """See status()."""
         return await self.manager.adrive(self._status())
 
-    def answering(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def answering(self) -> Iterator[None]:
         """Make this the request that the code in the block answers."""
-        return asking(self.caller)
+        with asking(self.caller), placed(Place(self._view_name, self._request.path)):
+            yield
 
     # decorated calls -------------------------------------------------------------------------------------------------
 
@@ -221,6 +224,10 @@ class RequestBudget:
     def knows(self, user_id: str) -> bool:
         """Return whether this is the id of who is asking, as far as that can be told without any query."""
         return user_id in self._callers or known_user(self._request, self.manager.config) == user_id
+
+    def _view_name(self) -> str:
+        match = self._request.resolver_match
+        return match.view_name if match is not None else ""
 
     def _innermost(self) -> Frame | None:
         frame = self._own()

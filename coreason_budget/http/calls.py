@@ -21,6 +21,7 @@ from ..ledger.steps import Twin
 from ..log import logger
 from ..metering.current import Payer
 from ..metering.steps import Invoke, Settle
+from ..refusals.places import Place, placed
 from .budget import Frame, budget_of
 from .callers import http_request, project_of, user_of
 from .responses import REFUSALS, add_headers, refusal
@@ -85,12 +86,15 @@ class Call:
         self._budget.identify(user)
         project = yield from project_of(self._request, self._terms.project, self._kwargs, config)
         amount = yield from self._amount()
+        name = self._name()
+        place = Place(lambda: name, http_request(self._request).path)
         try:
-            hold = yield Twin(self._manager, "reserve", (user, project, amount))
+            with placed(place):
+                hold = yield Twin(self._manager, "reserve", (user, project, amount))
         except BudgetExceededError as error:
             yield from self._look_at(user, error)
             raise
-        frame = Frame(self._budget, hold, Payer(user, project, view=self._name()), self._terms.model)
+        frame = Frame(self._budget, hold, Payer(user, project, view=name), place, self._terms.model)
         self._budget.push(frame)
         return frame
 

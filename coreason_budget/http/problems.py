@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.utils.translation import gettext as _
 
 from ..exceptions import BudgetExceededError, BudgetUnavailableError
+from ..refusals.reasons import Reason, reason_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,12 +28,18 @@ _AMOUNTS: Final = ("limit", "spent", "held", "remaining", "requested")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a call was refused. Amounts are USD, ``retry_after`` is in seconds; what does not apply is None."""
+    """
+    Why a call was refused. Amounts are USD, ``retry_after`` is in seconds; what does not apply is None.
+
+    By the ``reference`` administrators find the decision; ``instance`` is the same as a URI.
+    """
 
     type: str
     status: int
     title: str
     detail: str
+    instance: str | None = None
+    reference: str | None = None
     scope: str | None = None
     period: str | None = None
     resets_at: datetime | None = None
@@ -55,6 +62,11 @@ class Problem:
                 found[name] = value.isoformat() if name == "resets_at" else value
         return found
 
+    def headers(self) -> dict[str, str]:
+        """Return the headers of the answer that are of the problem alone."""
+        found = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        return found if self.reference is None else {**found, "X-Budget-Reference": self.reference}
+
 
 def problem_of(error: BudgetExceededError | BudgetUnavailableError, budget: RequestBudget) -> Problem:
     """Return what an error is to the visitor whose budget this is."""
@@ -74,6 +86,8 @@ def problem_of(error: BudgetExceededError | BudgetUnavailableError, budget: Requ
         status=HTTPStatus.TOO_MANY_REQUESTS,
         title=title,
         detail=detail,
+        instance=f"urn:coreason-budget:refusal:{error.reference}" if error.reference else None,
+        reference=error.reference or None,
         scope=error.scope,
         period=error.period,
         resets_at=error.resets_at,
@@ -90,13 +104,16 @@ def _why(error: BudgetExceededError, whose: str) -> tuple[str, str, str]:
             _("Budget of this task used up"),
             _("What this task may cost in all is used up, so it was stopped."),
         )
-    if not error.limit:
-        return "blocked", _("Budget blocked"), _blocked(whose)
-    if error.requested > error.limit:
-        return "too-large", _("Request too large for the budget"), _too_large(whose)
-    if error.spent < error.limit and error.spent + error.requested <= error.limit:
-        return "in-use", _("Budget in use"), _in_use(whose)
-    return "exceeded", _("Budget used up"), _used_up(whose, error.period)
+    reason = reason_of(limit=error.limit, spent=error.spent, asked=error.requested)
+    match reason:
+        case Reason.BLOCKED:
+            return reason, _("Budget blocked"), _blocked(whose)
+        case Reason.TOO_LARGE:
+            return reason, _("Request too large for the budget"), _too_large(whose)
+        case Reason.IN_USE:
+            return reason, _("Budget in use"), _in_use(whose)
+        case Reason.EXCEEDED:
+            return reason, _("Budget used up"), _used_up(whose, error.period)
 
 
 def _used_up(whose: str, period: str) -> str:

@@ -47,8 +47,8 @@ def refusal(
     problem = problem_of(error, budget)
     wants = request.get_preferred_type(list(_MEDIA_TYPES))
     response = _page(request, problem) if wants == "text/html" else _json(problem)
-    if problem.retry_after is not None:
-        response["Retry-After"] = str(problem.retry_after)
+    for name, value in problem.headers().items():
+        response[name] = value
     add_never_cache_headers(response)
     patch_vary_headers(response, ["Accept"])
     if problem.remaining is not None:
@@ -67,6 +67,8 @@ def add_headers(response: object, budget: RequestBudget) -> None:
 
 def _add(response: HttpResponseBase, budget: RequestBudget) -> None:
     _set(response, "Cost-USD", budget.cost)
+    if budget.refusal is not None and budget.refusal.reference:  # of a throttle, whose answer is not ours
+        response["X-Budget-Reference"] = budget.refusal.reference
     tightest = _tightest(budget.latest)
     if tightest is not None:
         _set(response, "Remaining-USD", tightest.remaining)

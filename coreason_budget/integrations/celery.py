@@ -11,6 +11,7 @@ from celery.signals import before_task_publish, task_postrun, task_prerun
 from .. import service
 from ..http.handover import KEY, packed, unpacked
 from ..metering.current import payer_here, paying
+from ..refusals.places import Place, placed
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -60,6 +61,7 @@ def _begin(task: Any, **_: Any) -> None:
         carried = service.manager().drive(payer_here())
     entered = ExitStack()
     entered.enter_context(paying(carried))
+    entered.enter_context(placed(Place(lambda: task.name)))
     setattr(request, _ENTERED, entered)
 
 

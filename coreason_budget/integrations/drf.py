@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import BadRequest
@@ -14,11 +15,12 @@ from rest_framework.throttling import BaseThrottle
 from .. import service
 from ..exceptions import BudgetExceededError, BudgetUnavailableError
 from ..http.budget import budget_of
-from ..http.callers import project_of, user_of
+from ..http.callers import http_request, project_of, user_of
 from ..http.problems import problem_of
 from ..http.responses import REFUSALS
 from ..http.steps import Hook
 from ..ledger.steps import Twin
+from ..refusals.places import Place, placed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,7 +98,8 @@ class BudgetThrottle(BaseThrottle):
         amount = getattr(view, "budget_amount", self.amount)
         if callable(amount):
             amount = yield Hook(amount, (request,), view.kwargs)
-        yield Twin(manager, "check", (user, project, amount))
+        with placed(Place(partial(_name_of, view), http_request(request).path)):
+            yield Twin(manager, "check", (user, project, amount))
 
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
@@ -115,8 +118,11 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
         patience = exc.wait  # type: ignore[attr-defined]  # of the most patient throttle; its stubs do not know it
         problem = replace(problem, retry_after=patience)
     views.set_rollback()
-    headers = {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}
-    return Response(problem.members(), status=problem.status, headers=headers)
+    return Response(problem.members(), status=problem.status, headers=problem.headers())
+
+
+def _name_of(view: APIView) -> str:
+    return f"{type(view).__module__}.{type(view).__qualname__}"
 
 
 def _refusal_behind(exc: Exception, request: Request) -> BudgetExceededError | BudgetUnavailableError | None:

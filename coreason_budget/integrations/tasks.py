@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -13,6 +14,7 @@ from django.utils.module_loading import import_string
 from .. import service
 from ..http.handover import KEY, packed, unpacked
 from ..metering.current import payer, payer_here, paying
+from ..refusals.places import Place, placed
 
 try:
     from django.tasks import Task
@@ -23,8 +25,7 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterator
 
     from ..metering.current import Payer
 
@@ -96,11 +97,14 @@ def _loaded(kwargs: dict[str, Any], who: Payer | None) -> dict[str, Any]:
 def _paid(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function of a task in which who was carried pays."""
     name = f"{function.__module__}.{function.__qualname__}"
+    place = Place(lambda: name)
 
-    def entered(kwargs: dict[str, Any]) -> AbstractContextManager[None]:
+    @contextmanager
+    def entered(kwargs: dict[str, Any]) -> Iterator[None]:
         carried, here = unpacked(kwargs.pop(_CARRIED, None), name), payer()
         in_sender = carried is None or (here is not None and here.accounts == carried.accounts)
-        return paying(here if in_sender else carried)
+        with paying(here if in_sender else carried), placed(place):
+            yield
 
     if inspect.iscoroutinefunction(function):
 

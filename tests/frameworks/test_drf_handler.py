@@ -42,7 +42,7 @@ def test_with_the_handler_a_throttled_caller_is_told_why(
 
     assert (answer.status, answer.headers["Content-Type"]) == (429, "application/json")
     assert (answer.headers["Retry-After"], answer.budget) == ("43200", ("0", "0", "2030-03-14T00:00:00+00:00"))
-    assert answer.json == {
+    assert answer.problem == {
         "type": "urn:coreason-budget:exceeded",
         "status": 429,
         "title": "Budget used up",
@@ -67,7 +67,7 @@ def test_with_the_handler_the_figures_of_others_stay_theirs(
 
     answer = answer_of(rest_site, Ask.as_view())
 
-    assert answer.json == {
+    assert answer.problem == {
         "type": "urn:coreason-budget:exceeded",
         "status": 429,
         "title": "Budget used up",

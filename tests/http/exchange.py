@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from coreason_budget.refusals.references import read_reference
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -26,6 +28,16 @@ class Answer:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The members of a refusal but for its reference, which is another each time and the same wherever it is."""
+        members: dict[str, Any] = self.json
+        reference = members.pop("reference")
+        assert read_reference(reference) == reference
+        assert members.pop("instance") == f"urn:coreason-budget:refusal:{reference}"
+        assert self.headers["X-Budget-Reference"] == reference
+        return members
 
     @property
     def text(self) -> str:

@@ -39,7 +39,7 @@ def test_a_user_without_room_is_told_the_own_figures(site: Site, ledger: Ledger,
     answer = site.get(site.budgeted(estimate="0.5")(never), user=ann)
 
     assert answer.status == 429
-    assert answer.json == {
+    assert answer.problem == {
         "type": "urn:coreason-budget:exceeded",
         "status": 429,
         "title": "Budget used up",
@@ -68,7 +68,7 @@ def test_a_project_without_room_is_named_without_figures(site: Site, ledger: Led
     answer = site.get(view, "/apollo/", route="<project>/", user=ann)
 
     assert answer.status == 429
-    assert answer.json == {
+    assert answer.problem == {
         "type": "urn:coreason-budget:exceeded",
         "status": 429,
         "title": "Budget used up",
@@ -90,7 +90,7 @@ def test_a_site_without_room_is_named_without_figures(site: Site, ledger: Ledger
     answer = site.get(site.budgeted(estimate="0.5")(never), user=ann)
 
     assert answer.status == 429
-    assert answer.json == {
+    assert answer.problem == {
         "type": "urn:coreason-budget:exceeded",
         "status": 429,
         "title": "Budget used up",
@@ -130,7 +130,7 @@ def test_where_waiting_does_not_help_nobody_is_told_to_wait(
         else {}
     )
     assert answer.status == 429
-    assert answer.json == {
+    assert answer.problem == {
         "type": "urn:coreason-budget:blocked",
         "status": 429,
         "title": "Budget blocked",

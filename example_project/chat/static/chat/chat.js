@@ -114,6 +114,7 @@ async function showRefusal(response) {
       requested: dollars(rounded(problem.requested_usd, Math.ceil)),
     }) : "",
     reset: whenAgain(problem),
+    reference: problem.reference ? text("reference", problem) : "",
   });
 }
 
@@ -156,7 +157,7 @@ async function refresh() {
 
 function tell(parts) {
   const follow = isAtEnd();
-  for (const name of ["title", "detail", "figures", "reset"]) {
+  for (const name of ["title", "detail", "figures", "reset", "reference"]) {
     const element = part(notice, name);
     element.textContent = parts[name] ?? "";
     element.hidden = !element.textContent;
