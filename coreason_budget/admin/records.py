@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..models import SpendRecord
-from . import confirmation, overview, words
+from . import confirmation, overview, refusals, words
 from .record_export import export_csv
 from .record_filters import FROM, KIND, UNTIL, DaysFilter, UncountedFilter
 from .record_links import links_of
@@ -63,17 +63,26 @@ class SpendRecordAdmin(RecordModelAdmin):
         css = {"all": ["coreason_budget/admin.css"]}  # noqa: RUF012 - so declared by Django
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the pages of records, and the overview."""
+        """Return the pages of records, the overview and the page of refused calls."""
         overview_url = path(
             "overview/", self.admin_site.admin_view(self.overview_view), name="coreason_budget_overview"
         )
-        return [overview_url, *super().get_urls()]
+        refusals_url = path(
+            "refusals/", self.admin_site.admin_view(self.refusals_view), name="coreason_budget_refusals"
+        )
+        return [overview_url, refusals_url, *super().get_urls()]
 
     def overview_view(self, request: HttpRequest) -> HttpResponse:
         """Show where the money goes."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         return overview.page(self, request)
+
+    def refusals_view(self, request: HttpRequest) -> HttpResponse:
+        """Show why calls were refused."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return refusals.page(self, request)
 
     # who may ---------------------------------------------------------------------------------------------------------
 
