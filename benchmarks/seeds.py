@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from coreason_budget import BudgetManager, Reservation
 
-__all__ = ["RECORD_NANOS", "USERS", "accounts", "holds", "journal", "record_user", "records"]
+__all__ = ["RECORD_NANOS", "USERS", "accounts", "history", "holds", "journal", "record_user", "records"]
 
 USERS: Final = 10_000
 RECORD_NANOS: Final = 1_000
@@ -51,10 +51,10 @@ _COLUMNS: Final = (
     "charge_id, journal_id, hold_id, user_id, project_id, model, cost_nanos, input_tokens, output_tokens, kind, at,"
     " metadata"
 )
-#: A row of the number i; users and projects take turns.
+#: A row of the number i; users, projects and models take turns.
 _RECORD: Final = (
-    "'record-' || i, i, '', 'user' || (i % {users}), 'project' || (i % 20), 'gpt-4o', {nanos}, 400, 100, 'charge',"
-    " {at}, '{{}}'"
+    "'record-' || i, i, '', 'user' || (i % {users}), 'project' || (i % 20), 'model-' || (i % 12), {nanos}, 400, 100,"
+    " 'charge', {at}, '{{}}'"
 )
 _SQLITE: Final = (
     "INSERT INTO {table} ({columns})"
@@ -62,7 +62,8 @@ _SQLITE: Final = (
 )
 _POSTGRESQL: Final = "INSERT INTO {table} ({columns}) SELECT {record} FROM generate_series({first}, {last}) AS n(i)"
 _AT: Final = {
-    "sqlite": "strftime('%Y-%m-%d %H:%M:%f', {start} + i * {step}, 'unixepoch')",
+    # As Django writes it: six digits, or none for a whole second.
+    "sqlite": "replace(strftime('%Y-%m-%d %H:%M:%f000', {start} + i * {step}, 'unixepoch'), '.000000', '')",
     "postgresql": "to_timestamp({start} + i * {step})",
 }
 
@@ -95,7 +96,17 @@ def records(manager: BudgetManager, before: int, count: int, most: int) -> None:
     """Fill the database from ``before`` up to ``count`` records, which ``most`` of them would spread over today."""
     now = datetime.now(UTC)
     start = window_at(Period.DAY, now, manager.config.time_zone).start
-    step = (now - start - timedelta(seconds=1)) / most
+    _fill(before, count, start, (now - start - timedelta(seconds=1)) / most)
+
+
+def history(manager: BudgetManager, count: int, days: int) -> None:
+    """Fill the database with records of so many days, the last of which is today."""
+    now = datetime.now(UTC)
+    start = window_at(Period.DAY, now - timedelta(days=days - 1), manager.config.time_zone).start
+    _fill(0, count, start, (now - start - timedelta(seconds=1)) / count)
+
+
+def _fill(before: int, count: int, start: datetime, step: timedelta) -> None:
     terms: dict[str, Any] = {
         "table": connection.ops.quote_name(SpendRecord._meta.db_table),
         "columns": _COLUMNS,

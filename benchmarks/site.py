@@ -1,4 +1,4 @@
-"""A small Django site whose one view is there three times: undecorated, budgeted, and budgeted with a final charge."""
+"""A small Django site: one view three times (undecorated, budgeted, with a final charge), and the admin."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
@@ -19,9 +20,22 @@ from coreason_budget import budgeted
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["MIDDLEWARE", "asgi_application", "ask_asgi", "ask_wsgi", "urlpatterns", "wsgi_application"]
+__all__ = [
+    "ADMIN_MIDDLEWARE",
+    "MIDDLEWARE",
+    "asgi_application",
+    "ask_asgi",
+    "ask_wsgi",
+    "urlpatterns",
+    "wsgi_application",
+]
 
 MIDDLEWARE: Final = "coreason_budget.middleware.BudgetMiddleware"
+ADMIN_MIDDLEWARE: Final = (
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+)
 
 
 class Visitor:
@@ -68,6 +82,7 @@ def _acharging(*, final: bool) -> Any:
 
 
 urlpatterns = [
+    path("admin/", admin.site.urls),
     path("sync/plain/<str:project>/", plain),
     path("sync/charge/<str:project>/", _charging(final=False)),
     path("sync/final/<str:project>/", _charging(final=True)),

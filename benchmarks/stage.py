@@ -39,13 +39,14 @@ PARTS: Final = (
     "memory",
     "drains",
     "rebuilds",
+    "records",
     "replay",
     "predictions",
     "peers",
 )
 DATABASES: Final = ("SQLite", "PostgreSQL")
 #: Parts that measure the database too, and so run on each; the others on the first.
-ON_EACH_DATABASE: Final = ("drains", "rebuilds", "replay")
+ON_EACH_DATABASE: Final = ("drains", "rebuilds", "records", "replay")
 BENCHMARKS: Final = Path(__file__).parent
 #: PostgreSQL as Debian configures it: the tests turn off what makes commits durable.
 POSTGRESQL: Final = {"fsync": "on", "full_page_writes": "on", "autovacuum": "on", "shared_buffers": "128MB"}

@@ -276,6 +276,20 @@ class SpendRecord(models.Model):
             models.Index(fields=["project_id", "at"], name="coreason_budget_project_at"),
             models.Index(fields=["kind", "at"], name="coreason_budget_kind_at"),
             models.Index(fields=["at", "journal_id", "cost_nanos"], name="coreason_budget_at"),
+            # All that reports and the overview sum up, in the order of time: they read no rows.
+            models.Index(
+                fields=[
+                    "at",
+                    "user_id",
+                    "project_id",
+                    "model",
+                    "kind",
+                    "cost_nanos",
+                    "input_tokens",
+                    "output_tokens",
+                ],
+                name="coreason_budget_sums",
+            ),
             models.Index(fields=["journal_id"], name="coreason_budget_journal"),
         ]
         constraints: ClassVar[list[models.BaseConstraint]] = [

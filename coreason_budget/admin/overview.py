@@ -20,7 +20,7 @@ from . import overview_state as state
 from . import words
 from .overview_chart import chart
 from .overview_rankings import MOST, label_of, ranking
-from .overview_sums import amounts_in, days_between, hours_of, rank, summary
+from .overview_sums import amounts_in, charted, days_between, hours_of, rank
 from .overview_terms import Terms, TermsForm, ranges
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def _figures(terms: Terms, now: datetime) -> dict[str, Any]:
     windows = {period: window_at(period, now, zone) for period in PERIODS}
     records = terms.records()
     of_days = terms.of_days(records, zone)
-    whole = summary(of_days)
     top = {column: rank(of_days, column, MOST) for column in ("user_id", "project_id", "model")}
+    by_day, whole = _by_day(terms, records, top[terms.by])
 
     health = state.health()
     live = state.Live(problem=_("Redis does not answer."))
@@ -103,7 +103,7 @@ def _figures(terms: Terms, now: datetime) -> dict[str, Any]:
             {period: window.end for period, window in windows.items()},
         ),
         "rankings": list(_rankings(terms, whole, top, users, live)),
-        "by_day": _by_day(terms, records, top[terms.by]),
+        "by_day": by_day,
         "by_hour": _by_hour(records, windows[Period.DAY]),
         "by_links": [
             (_("By model"), terms.link(by="model"), terms.by == "model"),
@@ -170,7 +170,7 @@ def _rankings(
     )
 
 
-def _by_day(terms: Terms, records: QuerySet[SpendRecord], top: Sequence[Ranked]) -> Chart:
+def _by_day(terms: Terms, records: QuerySet[SpendRecord], top: Sequence[Ranked]) -> tuple[Chart, Summary]:
     period, stretches = days_between(terms.first, terms.last, service.manager().config.time_zone)
     titles = {
         Period.DAY: _("Spend per day"),
@@ -181,10 +181,11 @@ def _by_day(terms: Terms, records: QuerySet[SpendRecord], top: Sequence[Ranked])
     named = [each.name for each in top[:COLOURS]]
     nothing = _("no model") if terms.by == "model" else _("no project")
     names = [words.name(name) if name else nothing for name in named]
-    amounts = amounts_in(records, stretches, terms.by, named)
+    amounts, whole = charted(records, stretches, terms.by, named)
     if len(top) > COLOURS or any(each.rest for each in amounts):
         names.append(_("all others"))
-    return chart(stretches, amounts, names or [_("spent")], name="by-day", title=titles[period], caption=heads[period])
+    texts = {"name": "by-day", "title": titles[period], "caption": heads[period]}
+    return chart(stretches, amounts, names or [_("spent")], **texts), whole
 
 
 def _by_hour(records: QuerySet[SpendRecord], today: Window) -> Chart:

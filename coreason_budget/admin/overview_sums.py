@@ -15,14 +15,24 @@ from django.utils.translation import pgettext
 from ..periods import PERIODS, Period, Window, window_at, window_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from zoneinfo import ZoneInfo
 
     from django.db.models import QuerySet
 
     from ..models import SpendRecord
 
-__all__ = ["Amounts", "Ranked", "Stretch", "Summary", "amounts_in", "days_between", "hours_of", "rank", "summary"]
+__all__ = [
+    "Amounts",
+    "Ranked",
+    "Stretch",
+    "Summary",
+    "amounts_in",
+    "charted",
+    "days_between",
+    "hours_of",
+    "rank",
+]
 
 #: A chart has at most so many columns; more days become weeks, more weeks months.
 MOST_COLUMNS: Final = 62
@@ -72,41 +82,54 @@ class Summary:
     output_tokens: int
 
 
-def amounts_in(
-    records: QuerySet[SpendRecord], stretches: Sequence[Stretch | Window], column: str = "", names: Sequence[str] = ()
-) -> list[Amounts]:
-    """Return what was spent in each stretch, by the names in a column: one query, a range of an index for each."""
+def amounts_in(records: QuerySet[SpendRecord], stretches: Sequence[Stretch | Window]) -> list[Amounts]:
+    """Return what was spent in each stretch: one query, a range of an index for each."""
+    return [Amounts((), row["nanos"]) for row in _sums_in(records, stretches, {"nanos": Sum("cost_nanos")})]
+
+
+def charted(
+    records: QuerySet[SpendRecord], stretches: Sequence[Stretch], column: str, names: Sequence[str]
+) -> tuple[list[Amounts], Summary]:
+    """Return what was spent in each stretch, by the names in a column, and the sums over all of them, by one query."""
     parts = {f"part_{place}": Sum("cost_nanos", filter=Q(**{column: name})) for place, name in enumerate(names)}
-    each = [
-        records.filter(at__gte=stretch.start, at__lt=stretch.end)
-        .annotate(place=Value(place, output_field=IntegerField()))
-        .values("place")
-        .annotate(total=Sum("cost_nanos"), **parts)
-        .values_list("place", "total", *parts)
-        for place, stretch in enumerate(stretches)
-    ]
-    rows = {place: sums for place, *sums in each[0].union(*each[1:], all=True)}
-    found = [[int(nanos or 0) for nanos in rows.get(place, [])] for place in range(len(stretches))]
-    return [Amounts(tuple(sums[1:]), sums[0]) if sums else Amounts((0,) * len(names), 0) for sums in found]
+    rows = _sums_in(records, stretches, {**_SUMMARY, **parts})
+    amounts = [Amounts(tuple(row[part] for part in parts), row["nanos"]) for row in rows]
+    return amounts, Summary(**{name: sum(row[name] for row in rows) for name in _SUMMARY})
 
 
 def rank(records: QuerySet[SpendRecord], column: str, most: int) -> list[Ranked]:
     """Return the names in a column that spent most: one query."""
-    rows = records.values(column).annotate(nanos=Sum("cost_nanos"), count=Count("pk")).order_by("-nanos", column)
+    rows = records.values(column).annotate(nanos=Sum("cost_nanos"), count=Count("*")).order_by("-nanos", column)
     return [Ranked(row[column], int(row["nanos"]), row["count"]) for row in rows[:most]]
 
 
-def summary(records: QuerySet[SpendRecord]) -> Summary:
-    """Return the sums over all records: one query."""
-    row = records.aggregate(
-        nanos=Sum("cost_nanos"),
-        records=Count("pk"),
-        given_back=Sum("cost_nanos", filter=Q(cost_nanos__lt=0)),
-        expired=Sum("cost_nanos", filter=Q(kind="expired")),
-        input_tokens=Sum("input_tokens"),
-        output_tokens=Sum("output_tokens"),
-    )
-    return Summary(**{name: int(value or 0) for name, value in row.items()})
+_SUMMARY: Final[dict[str, Sum | Count]] = {
+    "nanos": Sum("cost_nanos"),
+    "records": Count("*"),
+    "given_back": Sum("cost_nanos", filter=Q(cost_nanos__lt=0)),
+    "expired": Sum("cost_nanos", filter=Q(kind="expired")),
+    "input_tokens": Sum("input_tokens"),
+    "output_tokens": Sum("output_tokens"),
+}
+
+
+def _sums_in(
+    records: QuerySet[SpendRecord], stretches: Sequence[Stretch | Window], sums: Mapping[str, Sum | Count]
+) -> list[dict[str, int]]:
+    each = [
+        records.filter(at__gte=stretch.start, at__lt=stretch.end)
+        .annotate(place=Value(place, output_field=IntegerField()))
+        .values("place")
+        .annotate(**sums)
+        .values_list("place", *sums)
+        for place, stretch in enumerate(stretches)
+    ]
+    found = {place: row for place, *row in each[0].union(*each[1:], all=True)}
+    nothing = [0] * len(sums)
+    return [
+        {name: int(value or 0) for name, value in zip(sums, found.get(place, nothing), strict=True)}
+        for place in range(len(stretches))
+    ]
 
 
 # stretches -----------------------------------------------------------------------------------------------------------

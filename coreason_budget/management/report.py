@@ -95,7 +95,7 @@ class Report:
 def _sums(records: QuerySet[SpendRecord], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     sums = {
         "nanos": Sum("cost_nanos"),
-        "records": Count("pk"),
+        "records": Count("*"),
         "input_tokens": Sum("input_tokens"),
         "output_tokens": Sum("output_tokens"),
     }
