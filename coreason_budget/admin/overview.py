@@ -15,11 +15,12 @@ from ..management.names import user_names
 from ..models import SpendRecord
 from ..money import to_usd
 from ..periods import PERIODS, Period, window_at
-from ..scopes import GLOBAL, Scope, Subject
+from ..scopes import Scope, Subject
 from . import overview_state as state
 from . import words
 from .overview_chart import chart
 from .overview_rankings import MOST, label_of, ranking
+from .overview_refused import Refused, refused
 from .overview_sums import amounts_in, charted, days_between, hours_of, rank
 from .overview_terms import Terms, TermsForm, ranges
 
@@ -91,17 +92,15 @@ def _figures(terms: Terms, now: datetime) -> dict[str, Any]:
     health = state.health()
     live = state.Live(problem=_("Redis does not answer."))
     if health.has_redis:
-        live = state.live(_subjects(top["user_id"], top["project_id"]))
+        earliest = min(terms.first, *(window.first_day for window in windows.values()))
+        live = state.live(_subjects(top["user_id"], top["project_id"]), earliest)
     of_site = amounts_in(SpendRecord.objects.order_by(), list(windows.values()))
     held = [hold.user_id for hold in live.holds.first] if live.holds else []
     users = user_names({*(each.name for each in top["user_id"]), *held})
     return {
         "summary": _summary(whole),
-        "tiles": state.tiles(
-            dict(zip(PERIODS, of_site, strict=True)),
-            live.accounts.get(GLOBAL, ()),
-            {period: window.end for period, window in windows.items()},
-        ),
+        "tiles": state.tiles(dict(zip(PERIODS, of_site, strict=True)), windows, live),
+        "refused": _refused(terms, live),
         "rankings": list(_rankings(terms, whole, top, users, live)),
         "by_day": by_day,
         "by_hour": _by_hour(records, windows[Period.DAY]),
@@ -192,6 +191,12 @@ def _by_hour(records: QuerySet[SpendRecord], today: Window) -> Chart:
     stretches = hours_of(today, service.manager().config.time_zone)
     amounts = amounts_in(records, stretches)
     return chart(stretches, amounts, [_("spent")], name="by-hour", title=_("Spend per hour today"), caption=_("Hour"))
+
+
+def _refused(terms: Terms, live: Live) -> Refused | None:
+    """Return how many calls were refused on these days; of single users, projects and models that is not counted."""
+    is_of_all = not (terms.user or terms.project or terms.model)
+    return refused(live.refused, terms.first, terms.last) if is_of_all else None
 
 
 def _holds(live: Live, users: dict[str, str]) -> dict[str, Any] | None:

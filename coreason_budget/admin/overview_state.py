@@ -17,17 +17,20 @@ from ..management.finding import Level
 from ..management.holds import OpenHolds, open_holds
 from ..money import to_nanos, to_usd
 from ..periods import Period
+from ..refusals.store import Counts, counts
 from ..scopes import GLOBAL, Scope, Subject
 from ..templatetags.bars import Bar, State
 from . import words
+from .overview_refused import Refused, refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from django.utils.safestring import SafeString
 
     from ..management.finding import Finding
+    from ..periods import Window
     from ..results import AccountStatus
     from .overview_sums import Amounts
 
@@ -38,10 +41,11 @@ HOLDS_SHOWN: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What Redis said: accounts, and holds. ``problem`` says why it said nothing, if it is so."""
+    """What Redis said: accounts, holds, refused calls. ``problem`` says why it said nothing, if it is so."""
 
     accounts: Mapping[Subject, Sequence[AccountStatus]] = field(default_factory=dict)
     holds: OpenHolds | None = None
+    refused: Counts | None = None
     problem: str = ""
 
     def of(self, scope: Scope, ids: Iterable[str]) -> dict[str, Sequence[AccountStatus]]:
@@ -88,6 +92,7 @@ class Tile:
     bar: Bar | None
     remaining: SafeString | None
     apart: str  # where the ledger and the records do not say the same, why
+    refused: Refused | None
     resets: datetime
 
 
@@ -96,22 +101,25 @@ def health() -> Health:
     return Health(examine(service.manager()))
 
 
-def live(subjects: Iterable[Subject]) -> Live:
-    """Return how accounts stand and what is held: a round trip for all accounts, one for each hold that is shown."""
+def live(subjects: Iterable[Subject], first: date) -> Live:
+    """
+    Return how accounts stand, what is held, and what was refused from a day on.
+
+    A round trip for all accounts, one for each hold that is shown, and one for what was refused.
+    """
     try:
         budget = service.manager()
         accounts = budget.drive(budget.guard.peek((GLOBAL, *subjects)))
-        return Live(accounts, budget.drive(open_holds(budget.ledger, HOLDS_SHOWN)))
+        holds = budget.drive(open_holds(budget.ledger, HOLDS_SHOWN))
+        return Live(accounts, holds, budget.drive(counts(budget.ledger, first)))
     except BudgetError as error:
         return Live(problem=str(error))
 
 
-def tiles(
-    sums: Mapping[Period, Amounts], accounts: Sequence[AccountStatus], ends: Mapping[Period, datetime]
-) -> list[Tile]:
+def tiles(sums: Mapping[Period, Amounts], windows: Mapping[Period, Window], live: Live) -> list[Tile]:
     """Return the site's spend of today, this week and this month, each against its limit if it has one."""
     titles = {Period.DAY: _("Today"), Period.WEEK: _("This week"), Period.MONTH: _("This month")}
-    by_period = {Period(account.period): account for account in accounts}
+    by_period = {Period(account.period): account for account in live.accounts.get(GLOBAL, ())}
     places = words.fine_places([each.total for each in sums.values()])
     made = []
     for period, title in titles.items():
@@ -125,7 +133,8 @@ def tiles(
                 bar=Bar(Scope.GLOBAL, period, State.of(account), title, account) if account else None,
                 remaining=None if left is None else words.figure(left, "down"),
                 apart=_apart(to_nanos(account.spent, signed=True) - nanos) if account else "",
-                resets=ends[period],
+                refused=refused(live.refused, windows[period].first_day, windows[Period.DAY].first_day),
+                resets=windows[period].end,
             )
         )
     return made

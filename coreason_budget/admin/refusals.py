@@ -133,7 +133,7 @@ class _Desk:
             (_("When"), self._when(note)),
             (_("Who asked"), [self._who(note), *([self._project(note)] if note.project else [])]),
             (_("Account without room"), [self._account(note)]),
-            (_("Limit"), [words.exact(to_usd(note.limit)), words.per(note.period)]),
+            (_("Limit"), [format_html("{} {}", words.exact(to_usd(note.limit)), words.per(note.period))]),
             (pgettext("budget", "Spent"), [words.exact(to_usd(note.spent))]),
             (pgettext("budget", "Held"), [words.exact(to_usd(note.held))]),
             (pgettext("budget", "Left"), [words.exact(to_usd(room))]),

@@ -84,10 +84,16 @@ def newest(ledger: RedisLedger, most: int) -> Operation[list[tuple[str, Note]]]:
     return [(reference, note) for reference, note in notes if note is not None]
 
 
-def counts(ledger: RedisLedger) -> Operation[Counts]:
-    """Return how many calls were refused on each day that is still counted. Raise BudgetUnavailableError."""
+def counts(ledger: RedisLedger, first: date | None = None) -> Operation[Counts]:
+    """
+    Return how many calls were refused on each day from the first on, by default on all that are still counted.
+
+    Days are those of the time zone of the settings. Raise BudgetUnavailableError.
+    """
     today = _today(ledger)
-    days = [today - _DAY * back for back in range(-1, COUNTED_DAYS)]  # the server's clock may be ahead of ours
+    oldest = today - _DAY * (COUNTED_DAYS - 1)
+    begin = max(oldest, min(first or oldest, today))
+    days = [begin + _DAY * number for number in range((today - begin).days + 2)]  # the server's clock may be ahead
     fields = [(day, level) for day in days for level in (*Scope, DROPPED)]
     names = (f"{day} {level}" for day, level in fields)
     texts = yield Command(("HMGET", ledger.keys.refusal_counts, "since", *names))
@@ -99,7 +105,7 @@ def counts(ledger: RedisLedger) -> Operation[Counts]:
     if not since:
         return Counts(None, found)
     began = from_ms(int(since)).astimezone(ledger.config.time_zone).date()
-    return Counts(max(min((began, *found)), days[-1]), found)
+    return Counts(max(min((began, *found)), oldest), found)
 
 
 def unknown_models(ledger: RedisLedger) -> Operation[list[UnknownModel]]:

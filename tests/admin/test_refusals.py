@@ -69,7 +69,7 @@ def test_the_decision_is_shown_to_the_nano_dollar(boss, ann):
     assert shown["Reason"] == ["Not enough of the limit was left."]
     assert shown["Who asked"] == ["ann", "for the project search"]
     assert shown["Account without room"] == ["User: ann"]
-    assert shown["Limit"] == ["$1.00", "per day"]
+    assert shown["Limit"] == ["$1.00 per day"]
     assert shown["Spent"] == ["$0.853456789"]
     assert shown["Held"] == ["$0.10"]
     assert shown["Left"] == ["$0.046543211"]

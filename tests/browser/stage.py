@@ -81,6 +81,25 @@ def hold(holds: list[dict[str, str]]) -> None:
         service.reserve(user.pk, each.get("project"), amount=each["amount"], ttl=600)
 
 
+def refuse(calls: list[dict[str, str]]) -> list[str]:
+    """Have calls refused, return references: ``[{"user": "ann", "amount": "5", "project": "support", "path": "/"}]``."""
+    from django.contrib.auth.models import User
+
+    from coreason_budget import BudgetExceededError, service
+    from coreason_budget.refusals.places import Place, placed
+
+    references = []
+    for call in calls:
+        user = User.objects.get(username=call["user"])
+        try:
+            with placed(Place(lambda: "chat.views.ask", call.get("path", "/"))):
+                service.check(user.pk, call.get("project"), call["amount"])
+        except BudgetExceededError as error:
+            references.append(error.reference)
+    service.manager().guard.refusals.flush(10)
+    return references
+
+
 def spent_today(_: None) -> str:
     """Return what all records of today sum up to (USD)."""
     from django.utils import timezone

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.core.management.base import CommandError
 
-from coreason_budget import ANONYMOUS, BudgetManager
+from coreason_budget import ANONYMOUS, BudgetExceededError, BudgetManager
 from coreason_budget.models import ProjectLimit
 
 from .terminal import run
@@ -71,3 +71,19 @@ def test_status_of_accounts_without_a_limit_says_why_there_is_nothing_to_show(se
 def test_an_id_that_cannot_be_one_is_refused() -> None:
     with pytest.raises(CommandError, match="--user must not be empty or blank"):
         run("budget_status", "--user", " ")
+
+
+def test_status_tells_how_many_calls_were_refused_today(budget: BudgetManager) -> None:
+    for project in (None, "apollo", "apollo"):
+        with pytest.raises(BudgetExceededError):
+            budget.check("ann", project, 2)
+    budget.charge("bob", "2.5", "apollo")
+    with pytest.raises(BudgetExceededError):
+        budget.check("ann", "apollo", "0.75")
+    assert budget.guard.refusals.flush(10)
+
+    assert run("budget_status").splitlines()[2:] == [
+        "",
+        "Refused today, whoever asked: 3 by user limits, 1 by project limits.",
+    ]
+    assert len(json.loads(run("budget_status", "--json"))) == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ...periods import Period, from_ms, window_at
+from ...refusals.store import counts
 from ...scopes import GLOBAL
 from ..command import BudgetCommand, add_json_argument, add_subject_arguments, subjects_asked_for
 from ..table import table
@@ -42,8 +44,17 @@ class Command(BudgetCommand):
         elif statuses:
             rows = [_as_row(status, budget.config.time_zone) for status in statuses]
             self.stdout.write(table(HEAD, rows, numbers=NUMBERS))
+            self._write_refused(budget)
         else:
             self.stdout.write("There is no limit on these accounts, so nothing of them is counted.")
+
+    def _write_refused(self, budget: BudgetManager) -> None:
+        """Print how many calls of the whole site were refused today, if any was."""
+        today = window_at(Period.DAY, from_ms(budget.ledger.now()), budget.config.time_zone).first_day
+        by_level = budget.drive(counts(budget.ledger, today)).between(today, today)
+        if any(by_level.values()):
+            levels = ", ".join(f"{number} by {scope} limits" for scope, number in by_level.items() if number)
+            self.stdout.write(f"\nRefused today, whoever asked: {levels}.")
 
 
 def _as_row(status: AccountStatus, zone: ZoneInfo) -> Sequence[str]:
