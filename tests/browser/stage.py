@@ -82,7 +82,7 @@ def hold(holds: list[dict[str, str]]) -> None:
 
 
 def refuse(calls: list[dict[str, str]]) -> list[str]:
-    """Have calls refused, return references: ``[{"user": "ann", "amount": "5", "project": "support", "path": "/"}]``."""
+    """Have calls refused, return references: ``[{"user": "ann", "amount": "5", "project": "help", "path": "/"}]``."""
     from django.contrib.auth.models import User
 
     from coreason_budget import BudgetExceededError, service
