@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import sys
 import threading
@@ -62,6 +63,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 def pytest_report_header() -> list[str]:
     return [f"valkey: {VALKEY.name}", f"redis: {REDIS or 'NOT INSTALLED, its tests are skipped'}"]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the thousands of tests and all that they import: it runs at the end of many."""
+    gc.collect()
+    gc.freeze()
 
 
 # Every test begins with an app that has done nothing yet.

@@ -46,3 +46,4 @@ def swept() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+    gc.freeze()  # litellm itself stays, and is large

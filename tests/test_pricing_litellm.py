@@ -60,6 +60,7 @@ def litellms_own(name: str, provider: str, input_tokens: int, cached: int) -> De
 ZERO_ELSEWHERE = {"gemini-exp-1206"}
 
 
+@pytest.mark.once
 def test_every_chat_model_in_the_map_costs_its_price_per_token(engine: PricingEngine) -> None:
     models = {name: row for name, row in chat_models().items() if not row.get("off_peak_pricing")}
     wrong = []
@@ -74,6 +75,7 @@ def test_every_chat_model_in_the_map_costs_its_price_per_token(engine: PricingEn
     assert wrong == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("input_tokens", [1_234, 128_001, 200_001, 272_001, 600_000])
 @pytest.mark.parametrize("cached", [0, 1_000])
 def test_every_chat_model_costs_what_litellm_says_in_every_tier(
