@@ -291,7 +291,13 @@ class AsyncDriver(Driver):
             self.run(stack.aclose)
 
     def close(self) -> None:
-        self.runner.close()
+        end_loop(self.runner)
+
+
+def end_loop(runner: asyncio.Runner) -> None:
+    """Close a loop, and first what was thrown away since it last ran: closing the loop would not wait for that."""
+    runner.run(asyncio.sleep(0))
+    runner.close()
 
 
 @pytest.fixture(params=[SyncDriver, AsyncDriver], ids=["sync", "async"])

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db.backends.utils import CursorWrapper
 
 from coreason_budget.ledger.steps import Command
-from tests.conftest import fake_backend, server_backend
+from tests.conftest import end_loop, fake_backend, server_backend
 from tests.contract.tools import Clock
 
 from .site import Ledger, Site
@@ -55,8 +55,9 @@ def ledger(store: None, settings: Settings, monkeypatch: pytest.MonkeyPatch, clo
 @pytest.fixture
 def runner() -> Iterator[asyncio.Runner]:
     """Run an event loop that lives as long as the test."""
-    with asyncio.Runner() as made:
-        yield made
+    made = asyncio.Runner()
+    yield made
+    end_loop(made)
 
 
 @pytest.fixture(params=SITES)
