@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION, LogEntry
@@ -127,7 +127,7 @@ def _save(
     }
     message = f"{told} {answers['reason']}".rstrip()
     if change.is_removal:
-        LogEntry.objects.log_actions(request.user.pk, [limit], DELETION, message, single_object=True)
+        LogEntry.objects.log_actions(cast("int", request.user.pk), [limit], DELETION, message, single_object=True)
     else:
         model_admin.log_change(request, limit, message)
     change.keep(limit, answers["reason"])
