@@ -8,20 +8,31 @@ import sys
 from decimal import Decimal
 from functools import cache, lru_cache, partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from ..exceptions import UnknownModelError
 from .litellm_media import find_sized, media_cost, states_media_prices
 from .litellm_rates import KnownRates
+from .prices import PriceRow
+from .usage import TokenUsage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .usage import TokenUsage
-
-__all__ = ["litellm_cost", "litellm_extras", "litellm_is_loaded", "litellm_max_output", "load_litellm"]
+__all__ = [
+    "litellm_cost",
+    "litellm_extras",
+    "litellm_is_loaded",
+    "litellm_knows",
+    "litellm_listed",
+    "litellm_max_output",
+    "load_litellm",
+]
 
 _LOCAL_MAP: Final = "LITELLM_LOCAL_MODEL_COST_MAP"
+_MILLION: Final = 1_000_000
+_ONE_TOKEN: Final = TokenUsage(1, 0)
+_ONE_IMAGE: Final = TokenUsage(0, 0, images=1)
 _import_lock = Lock()
 _rates: Final = KnownRates()
 
@@ -139,6 +150,32 @@ def litellm_max_output(model: str) -> int | None:
     return longest if isinstance(longest, int) and longest > 0 else None
 
 
+def litellm_knows(model: str) -> bool:
+    """Return whether calls of a model can be priced by litellm's map: by tokens, or as images, seconds or searches."""
+    try:
+        litellm_cost(model, _ONE_TOKEN)
+    except UnknownModelError:
+        prices = load_litellm().model_cost
+        found = _find(model, prices, states_media_prices) or find_sized(_names(model), _ONE_IMAGE, prices)
+        return found is not None and not litellm_listed(model)
+    return True
+
+
+def litellm_listed(model: str) -> PriceRow | None:
+    """Return what a million tokens of a model cost as litellm's map states it, None if it states no plain price."""
+    prices = load_litellm().model_cost
+    found = _find(model, prices)
+    row = {} if found is None else prices[found[0]]
+    if row.get("input_cost_per_token") is None:
+        return None
+    return PriceRow(
+        input=_per_million(row["input_cost_per_token"]),
+        output=_per_million(row.get("output_cost_per_token") or 0),
+        cached_input=_per_million(row.get("cache_read_input_token_cost")),
+        cache_write=_per_million(row.get("cache_creation_input_token_cost")),
+    )
+
+
 def litellm_extras(model: str) -> frozenset[str]:
     """Return what a model's row in litellm's map prices apart: ``reasoning``, ``cache_write``. Empty without a row."""
     prices = load_litellm().model_cost
@@ -151,6 +188,14 @@ def _extras_in(keys: tuple[str, ...]) -> frozenset[str]:
     if "tiered_pricing" in keys:  # each tier may have its own
         return frozenset(extra for extra, _ in _EXTRAS)
     return frozenset(extra for extra, prefix in _EXTRAS if any(key.startswith(prefix) for key in keys))
+
+
+@overload
+def _per_million(usd: float | str) -> Decimal: ...
+@overload
+def _per_million(usd: None) -> None: ...
+def _per_million(usd: float | str | None) -> Decimal | None:
+    return None if usd is None else Decimal(str(usd)) * _MILLION
 
 
 def _states_prices(row: Mapping[str, Any]) -> bool:

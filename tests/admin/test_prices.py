@@ -9,9 +9,10 @@ import pytest
 from coreason_budget import service
 from coreason_budget.models import ModelPrice
 
+from ..litellms import WARNS
 from .pages import Page
 
-pytestmark = pytest.mark.usefixtures("ledger")
+pytestmark = [pytest.mark.usefixtures("ledger"), *WARNS]
 
 
 def filled(**values):
@@ -122,3 +123,68 @@ def test_lists_and_forms_have_a_fixed_number_of_queries(boss, django_assert_num_
         boss.get("modelprice_change", prices[0].pk)
     with django_assert_num_queries(2):
         boss.get("modelprice_add")
+
+
+# litellm's prices beside ours
+
+
+@pytest.mark.parametrize(
+    ("ours", "said"),
+    [
+        ("2.5", "$2.50 litellm: $2.50, ours the same"),
+        ("3", "$3.00 litellm: $2.50, ours +20 %"),
+        ("2.4", "$2.40 litellm: $2.50, ours -4 %"),
+        ("2.500000000001", "$2.500000000001 litellm: $2.50, ours about the same"),
+        ("2.51", "$2.51 litellm: $2.50, ours +0.4 %"),
+        ("0.0000025", "$0.0000025 litellm: $2.50, ours -99.9 %"),
+        ("2500000", "$2,500,000.00 litellm: $2.50, ours 1,000,000 times as much"),
+    ],
+)
+def test_litellms_price_is_shown_beside_ours(boss, ours, said):
+    ModelPrice.objects.create(model="gpt-4o", input_usd_per_million=ours, output_usd_per_million=10)
+
+    row = boss.get("modelprice_changelist").texts[0]
+
+    assert row["input"].replace("\N{NO-BREAK SPACE}", " ") == said
+    assert row["output"] == "$10.00 litellm: $10.00, ours the same"
+
+
+def test_the_form_compares_what_counts(boss):
+    price = ModelPrice.objects.create(model="gpt-4o", input_usd_per_million="2.5", output_usd_per_million=20)
+
+    shown = boss.get("modelprice_change", price.pk).root.one("div", "field-litellm")
+
+    assert [each.text.replace("\N{NO-BREAK SPACE}", " ") for each in shown.all("dd")] == [
+        "litellm: $2.50, ours the same",
+        "litellm: $10.00, ours +100 %",
+        "litellm: $1.25, ours +100 %",  # cached input costs what input costs
+    ]
+
+
+def test_a_model_that_litellm_does_not_know_stands_alone(boss):
+    price = ModelPrice.objects.create(model="mine", input_usd_per_million="2.5", output_usd_per_million=20)
+
+    shown = boss.get("modelprice_change", price.pk).root.one("div", "field-litellm")
+
+    assert "litellm has no price of this model." in shown.text
+    assert boss.get("modelprice_changelist").texts[0]["input"] == "$2.50"
+
+
+@pytest.mark.parametrize(
+    ("ours", "is_asked"), [("2.5", False), ("24.9", False), ("25", True), ("0.25", True), ("0.26", False), ("0", True)]
+)
+def test_a_price_of_another_order_is_asked_about(boss, ours, is_asked):
+    sent = filled(model="gpt-4o", input_usd_per_million=ours, output_usd_per_million="10")
+
+    messages = Page(boss.post("modelprice_add", **sent)).messages
+
+    assert any("was it entered for one token, or for a thousand?" in message for message in messages) == is_asked
+    assert ModelPrice.objects.get().input_usd_per_million == Decimal(ours)
+
+
+def test_the_form_can_be_filled_in_by_an_address(boss):
+    page = boss.get("modelprice_add", model="mystery", input_usd_per_million="2.5")
+
+    assert page.root.one("input", name="model").attributes["value"] == "mystery"
+    assert page.root.one("input", name="input_usd_per_million").attributes["value"] == "2.5"
+    assert not list(page.root.all("div", "field-litellm"))

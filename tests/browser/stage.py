@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import Any, Final
 
 import django
@@ -49,6 +50,20 @@ def default_limit(_: None) -> str:
     from coreason_budget import service
 
     return f"${service.manager().config.limit_for('user', 'day'):.2f}"
+
+
+def ask_for(models: list[str]) -> None:
+    """Have calls of models asked for, of which nobody knows a price."""
+    from functools import partial
+
+    from coreason_budget import UnknownModelError, service
+    from coreason_budget.refusals.recorder import flush_all
+
+    budget = service.manager()
+    for model in models:
+        with suppress(UnknownModelError):
+            budget.reckon(partial(budget.pricing.calculate, model, 1, 1))
+    flush_all(10)
 
 
 def limit_project(limits: dict[str, str]) -> None:

@@ -61,6 +61,30 @@ def test_a_limit_is_removed_and_the_default_applies(visit: Callable[..., Visitor
     assert f"${float(stage('tell', user)['limit']):.2f}" == default
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_model_that_was_refused_gets_a_price(visit: Callable[..., Visitor], stage: Stage, scheme: str) -> None:
+    model = f"mystery-{scheme}"
+    stage("set_up", {f"rosa-{scheme}": {"limit": "1"}})
+    stage("charge", [{"user": f"rosa-{scheme}", "cost": "0.01", "model": model}])
+    stage("ask_for", [model])
+    admin = AdminPage(visit("admin", color_scheme=scheme))
+    admin.open("modelprice")
+    admin.page.get_by_role("link", name="Models in use").click()
+    refused = admin.page.get_by_role("region", name="Asked for without a price").get_by_role("row", name=model)
+    expect(refused).to_contain_text("none: calls are refused")
+
+    refused.get_by_role("link", name="Set a price").click()
+    expect(admin.page.get_by_label("Model:", exact=True)).to_have_value(model)
+    admin.page.get_by_label("Input, USD per million tokens:", exact=True).fill("2.5")
+    admin.page.get_by_label("Output, USD per million tokens:", exact=True).fill("10")
+    admin.page.get_by_role("button", name="Save", exact=True).click()
+
+    expect(admin.row(model)).to_contain_text("$2.50")
+    admin.page.get_by_role("link", name="Models in use").click()
+    used = admin.page.get_by_role("region", name="Used in the past 30 days").get_by_role("row", name=model)
+    expect(used).to_contain_text("$0.01 own price $2.50 in, $10.00 out")
+
+
 # What every page of these must be for those who do not see it.
 
 
@@ -77,7 +101,23 @@ def removal(admin: AdminPage, stage: Stage, user: str) -> Page:
     return admin.page
 
 
-SCENES = (conflict, removal)
+def models(admin: AdminPage, stage: Stage, user: str) -> Page:
+    stage("charge", [{"user": user, "cost": "0.01", "model": "gpt-4o"}])
+    stage("ask_for", ["mystery"])
+    admin.page.goto("/admin/coreason_budget/modelprice/models/")
+    return admin.page
+
+
+def price(admin: AdminPage, stage: Stage, user: str) -> Page:
+    admin.page.goto(f"/admin/coreason_budget/modelprice/add/?model=gpt-4o-{user}")
+    admin.page.get_by_label("Input, USD per million tokens:", exact=True).fill("2.5")
+    admin.page.get_by_label("Output, USD per million tokens:", exact=True).fill("10")
+    admin.page.get_by_role("button", name="Save and continue editing").click()
+    expect(admin.page.get_by_text("litellm has no price of this model.")).to_be_visible()
+    return admin.page
+
+
+SCENES = (conflict, removal, models, price)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
