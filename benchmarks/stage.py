@@ -37,6 +37,7 @@ PARTS: Final = (
     "periods",
     "concurrency",
     "memory",
+    "refusals",
     "drains",
     "rebuilds",
     "records",

@@ -122,7 +122,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
 
 
 def _name_of(view: APIView) -> str:
-    return f"{type(view).__module__}.{type(view).__qualname__}"
+    return f"{type(view).__module__}.{type(view).__name__}"  # of a function @api_view sets these two
 
 
 def _refusal_behind(exc: Exception, request: Request) -> BudgetExceededError | BudgetUnavailableError | None:

@@ -8,6 +8,7 @@ import pytest
 
 from coreason_budget.exceptions import BudgetExceededError, BudgetUnavailableError
 from coreason_budget.money import to_nanos
+from coreason_budget.refusals.store import counts, find, newest, unknown_models
 from coreason_budget.scopes import GLOBAL, Scope, Subject
 
 from ..waiting import until
@@ -97,6 +98,24 @@ def test_sentinels_that_do_not_answer_are_refused_in_time(
 @pytest.fixture(params=[1, 3], ids=["1 node", "3 nodes"])
 def cluster(request: pytest.FixtureRequest, new_server: Callable[..., RealServer]) -> list[RealServer]:
     return new_cluster(new_server, request.param)
+
+
+def test_what_is_noted_of_refused_calls_is_found_on_a_cluster(
+    cluster: list[RealServer], new_manager: Callable[..., BudgetManager], driver: Driver
+) -> None:
+    manager = new_manager(redis_url=url_of(cluster[-1]), daily_user_limit_usd="1", timeout=1)
+    with pytest.raises(BudgetExceededError) as refused:
+        driver(manager, "reserve", "ann", amount="2")
+    manager.guard.refusals.note_model("made-up")
+
+    assert manager.guard.refusals.flush(5)
+
+    note = driver(manager, "drive", find(manager.ledger, refused.value.reference))
+    assert (note.user, note.asked) == ("ann", 2_000_000_000)
+    assert driver(manager, "drive", newest(manager.ledger, 5)) == [(refused.value.reference, note)]
+    assert [model.name for model in driver(manager, "drive", unknown_models(manager.ledger))] == ["made-up"]
+    found = driver(manager, "drive", counts(manager.ledger))
+    assert found.between(found.since, found.since)[Scope.USER] == 1
 
 
 def test_the_ledger_works_on_a_cluster_and_rebuilds_from_the_database(

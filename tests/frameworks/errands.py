@@ -14,6 +14,7 @@ from django.utils.module_loading import import_string
 
 from coreason_budget import budgeted_run, payer, service
 from coreason_budget.integrations.tasks import budgeted_task
+from coreason_budget.refusals.places import here
 
 
 class NamedTask(Task):
@@ -77,6 +78,14 @@ def who(*args: Any, **kwargs: Any) -> Any:
     """Return who pays here, and what it was called with."""
     found = payer()
     return [None if found is None else [found.user_id, found.project_id, found.view], list(args), kwargs]
+
+
+@budgeted_task
+@task
+def where() -> Any:
+    """Return where calls are asked for here."""
+    place = here()
+    return None if place is None else place.view()
 
 
 @budgeted_task

@@ -18,7 +18,7 @@ from coreason_budget.scopes import ANONYMOUS
 from tests.http.rest import Base, answer_of
 from tests.http.steps import charge
 
-from .workshop import app, ask, ask_and_be_lost, ask_twice, run, runs, send, who
+from .workshop import app, ask, ask_and_be_lost, ask_twice, run, runs, send, where, who
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +88,7 @@ def test_a_task_is_paid_by_whoever_asked_in_the_request_that_sent_it(
 
     assert ledger.of(ann) == ledger.of(ann, "apollo", scope="project") == ("0.2", "0")
     assert result_of(sent_by(site, who, user=ann)) == [str(ann.pk), None, "tests.frameworks.workshop.who"]
+    assert result_of(sent_by(site, where, user=ann)) == "tests.frameworks.workshop.where"
 
 
 def test_a_decorated_view_hands_over_its_project_and_not_its_hold(

@@ -15,6 +15,7 @@ from coreason_budget.integrations.drf import BudgetThrottle
 from coreason_budget.scopes import ANONYMOUS
 from tests.http.rest import answer_of
 from tests.http.site import Urls
+from tests.http.test_references import noted
 
 from .throttled import VIEWS, Ask, ReversedRenderer, break_redis
 
@@ -46,6 +47,9 @@ def test_who_has_nothing_left_gets_the_429_of_the_framework(
     assert (answer.status, answer.headers["Content-Type"]) == (429, "application/json")
     assert answer.json == {"detail": "Request was throttled. Expected available in 43200 seconds."}
     assert answer.headers["Retry-After"] == "43200"
+    note = noted(answer.headers["X-Budget-Reference"])
+    assert (note.user, note.asked, note.path) == (str(ann.pk), 0, "/")
+    assert note.view.rpartition(".")[2] in {"Ask", "ask"}
     assert answer.budget == ("0", "0", "2030-03-14T00:00:00+00:00")
     assert ledger.of(ann) == ("1", "0")
 

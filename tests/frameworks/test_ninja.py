@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_django import Settings
 
     from tests.http.site import Ledger, Site
+from tests.http.test_references import noted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -107,6 +108,8 @@ def test_a_refused_operation_is_not_run(site: Site, ledger: Ledger, ann: Any) ->
         "Your budget for today does not cover this request.",
         "43200",
     )
+    assert answer.problem["type"] == "urn:coreason-budget:exceeded"
+    assert noted(answer.json["reference"]).user == str(ann.pk)
     assert answer.budget == ("0", "0.4", MIDNIGHT)
     assert ledger.of(ann) == ("0.6", "0")
 

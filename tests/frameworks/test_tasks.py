@@ -87,7 +87,12 @@ def test_a_task_is_paid_by_whoever_asked_in_the_request_that_enqueued_it(
 def test_the_function_sees_its_own_arguments(site: Site, ledger: Ledger, ann: Any, errands: ModuleType) -> None:
     enqueued_by(site, errands.who, "one", user=ann)
 
-    assert errands.work_off() == [[[str(ann.pk), None, "tests.frameworks.errands.who"], ["one"], {}]]
+    enqueued_by(site, errands.where, user=ann)
+
+    assert errands.work_off() == [
+        [[str(ann.pk), None, "tests.frameworks.errands.who"], ["one"], {}],
+        "tests.frameworks.errands.where",
+    ]
 
 
 def test_an_asynchronous_task_and_one_with_a_context_are_paid_too(

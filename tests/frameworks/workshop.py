@@ -9,6 +9,7 @@ from celery.exceptions import Reject
 
 from coreason_budget import budgeted_run, payer, service
 from coreason_budget.integrations.celery import charge_id
+from coreason_budget.refusals.places import here
 
 app = Celery("workshop", broker="memory://", backend="cache+memory://", set_as_current=False)
 app.conf.update(
@@ -31,6 +32,13 @@ def who() -> Any:
     """Return who pays here."""
     found = payer()
     return None if found is None else [found.user_id, found.project_id, found.view]
+
+
+@app.task
+def where() -> Any:
+    """Return where calls are asked for here."""
+    place = here()
+    return None if place is None else place.view()
 
 
 @app.task
