@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 APP: Final = "coreason_budget"
 MODELS: Final = [model for model in admin.site._registry if model._meta.app_label == APP]
 
-#: What those may open who may only look; all else they may not.
-TO_LOOK_AT: Final = {"changelist", "change", "history", "overview"}
+#: What those may open who may only look at the rows of one model; all else they may not.
+TO_LOOK_AT: Final = {"changelist", "change", "history", "overview", "refusals"}
 
 #: Amounts and names of which no part is shown to who may not look.
 AMOUNT: Final = "0.98765"
 SECRETS: Final = ("98765", "apollo-secret", "ann@", "gpt-secret", "first-charge")
 
 #: Sent to every address: it is meant, whatever it is.
-ORDERS: Final = ("block_now", "boost_today", "refund", "export_csv", "delete_selected")
+ACTIONS: Final = [action for model in MODELS for action in admin.site._registry[model].actions or ()]
+ORDERS: Final = sorted({"delete_selected", *(action.__name__ for action in ACTIONS if callable(action))})
 ANSWERS: Final = {
     "amount_usd": "7",
     "amount": "7",

@@ -50,7 +50,7 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         paths = [str(ROOT), str(ROOT / "example_project"), os.environ.get("PYTHONPATH", "")]
         self.environment = environment(
-            DJANGO_SETTINGS_MODULE="chat_site.settings",
+            DJANGO_SETTINGS_MODULE="tests.browser.settings",
             EXAMPLE_DATA_DIR=str(folder),
             EXAMPLE_WORD_DELAY="0.01",
             PYTHONPATH=os.pathsep.join(filter(None, paths)),
@@ -120,7 +120,7 @@ def visit(site: Site, browser: Browser) -> Iterator[Callable[..., Visitor]]:
     visitors: list[Visitor] = []
 
     def open_session(username: str | None = None, **options: Any) -> Visitor:
-        context = browser.new_context(base_url=site.url, locale="en-GB", timezone_id="UTC", **options)
+        context = browser.new_context(base_url=site.url, **{"locale": "en-GB", "timezone_id": "UTC", **options})
         visitor = Visitor(context, has_scripts=options.get("java_script_enabled", True))
         visitors.append(visitor)
         if username is not None:

@@ -7,7 +7,6 @@ It reads lines of JSON, each the name of a function and its argument, and answer
 from __future__ import annotations
 
 import json
-import os
 import sys
 from contextlib import suppress
 from typing import Any, Final
@@ -74,6 +73,22 @@ def limit_project(limits: dict[str, str]) -> None:
         ProjectLimit.objects.create(project_id=project, amount_usd=amount)
 
 
+def limit_site(limits: dict[str, str]) -> None:
+    """Give the site limits in USD: ``{"week": "1000"}``."""
+    from coreason_budget.models import GlobalLimit
+
+    for period, amount in limits.items():
+        GlobalLimit.objects.create(period=period, amount_usd=amount)
+
+
+def price(models: dict[str, str]) -> None:
+    """Give models prices in USD per million tokens, the same for prompts and answers: ``{"gpt": "2.5"}``."""
+    from coreason_budget.models import ModelPrice
+
+    for model, usd in models.items():
+        ModelPrice.objects.create(model=model, input_usd_per_million=usd, output_usd_per_million=usd)
+
+
 def charge(spends: list[dict[str, str]]) -> None:
     """Book costs: ``[{"user": "ann", "cost": "0.01", "project": "support", "charge_id": "first"}]``."""
     from django.contrib.auth.models import User
@@ -113,6 +128,30 @@ def refuse(calls: list[dict[str, str]]) -> list[str]:
             references.append(error.reference)
     service.manager().guard.refusals.flush(10)
     return references
+
+
+def pages(_: None) -> dict[str, str]:
+    """Return the address of every page of the app in the admin by its name; of those about a row, for its newest."""
+    from django.contrib import admin
+    from django.urls import reverse
+
+    found = {}
+    for model, model_admin in admin.site._registry.items():
+        newest = model._default_manager.order_by("-pk").first()
+        for pattern in model_admin.urls if model._meta.app_label == "coreason_budget" else ():
+            arguments = [newest.pk] if newest and "object_id" in pattern.pattern.converters else []
+            if pattern.name is not None and (arguments or "object_id" not in pattern.pattern.converters):
+                name = pattern.name.removeprefix("coreason_budget_")
+                found[name] = reverse(f"admin:{pattern.name}", args=arguments)
+    return found
+
+
+def actions(_: None) -> list[str]:
+    """Return the names of what the lists of the app offer to do."""
+    from django.contrib import admin
+
+    admins = [each for model, each in admin.site._registry.items() if model._meta.app_label == "coreason_budget"]
+    return sorted({action.__name__ for each in admins for action in each.actions or () if callable(action)})
 
 
 def spent_today(_: None) -> str:
@@ -155,6 +194,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ["DJANGO_SETTINGS_MODULE"] = "chat_site.settings"
     django.setup()
     main()

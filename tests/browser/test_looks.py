@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from .conftest import Stage
     from .visitor import Visitor
 
-PHONE: Final = {"width": 390, "height": 844}
-
 # What is on a screenshot: how many colours, and how bright it is on average, from 0 to 255.
 LOOK: Final = """
 async (url) => {
@@ -142,10 +140,3 @@ def test_a_page_is_light_by_day_and_dark_by_night(
     assert seen["light"]["brightness"] > 200
     assert seen["dark"]["brightness"] < 80
     assert min(seen["light"]["colours"], seen["dark"]["colours"]) > 50  # text has smooth edges
-
-
-@pytest.mark.parametrize("scene", [log_in, chat, chat_over_budget, refused_page], ids=lambda scene: scene.__name__)
-def test_a_page_fits_a_phone(visit: Callable[..., Visitor], tmp_path: Path, scene: Callable[[Visitor], Page]) -> None:
-    page = scene(visit(SCENES[scene], viewport=PHONE))
-    page.screenshot(path=tmp_path / f"{scene.__name__}-phone.png")
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]

@@ -49,16 +49,25 @@ class Visitor:
         self.page.get_by_role("button", name="Log in").click()
         expect(self.page.get_by_role("button", name="Log out")).to_be_visible()
 
+    def speak(self, language: str) -> None:
+        """Have pages in a language from now on: ``es``."""
+        cookie = {"name": "django_language", "value": language, "domain": "127.0.0.1", "path": "/"}
+        self._context.add_cookies([cookie])  # type: ignore[list-item]  # a TypedDict whose members are optional
+
     def will_be_answered_with(self, status: int) -> None:
         """Announce a refusal, which Chromium logs as an error: 429."""
         self._refusals.add(status)
 
     def leave(self) -> list[str]:
         """Close the session, if it is open, and return what went wrong in it."""
-        for page in self._context.pages if self._has_scripts else ():
-            page.evaluate(AFTER_WHAT_IS_QUEUED)
+        self.settle()
         self._context.close()
         return self.problems
+
+    def settle(self) -> None:
+        """Wait until what is wrong with the pages by now has been told."""
+        for page in self._context.pages if self._has_scripts else ():
+            page.evaluate(AFTER_WHAT_IS_QUEUED)
 
     def _read_dialog(self, dialog: Dialog) -> None:
         self.problems.append(f"{dialog.type}: {dialog.message}")
