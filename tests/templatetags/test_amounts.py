@@ -38,6 +38,15 @@ def test_amounts_are_written_as_the_language_does(amount: str, rounding: Any, en
         assert usd(Decimal(amount), rounding) == german
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("es", "-12,50\N{NO-BREAK SPACE}US$"), ("es-mx", "-12.50\N{NO-BREAK SPACE}US$"), ("ja", "-$12.50")],
+)
+def test_dollars_are_told_from_the_pesos_of_others(language: str, text: str) -> None:
+    with translation.override(language):
+        assert usd(Decimal("-12.5"), "exact") == text
+
+
 nanos = st.integers(min_value=-(10**18), max_value=10**18).map(lambda number: Decimal(number).scaleb(-9))
 
 

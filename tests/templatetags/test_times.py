@@ -42,6 +42,8 @@ def test_a_wait_is_never_said_to_be_shorter_than_it_is(seconds: int, english: st
         ("UTC", "en", "Tuesday, Nov. 24, 2026, midnight (UTC)"),
         ("UTC", "de", "Dienstag, 24. November 2026, 00:00 Uhr (UTC)"),
         ("Europe/Berlin", "de", "Dienstag, 24. November 2026, 01:00 Uhr (CET)"),
+        ("Europe/Madrid", "es", "martes, 24 de noviembre de 2026, 01:00 (CET)"),
+        ("Asia/Tokyo", "ja", "2026年11月24日 (火曜日) 9:00 (JST)"),
         ("America/Chicago", "en", "Monday, Nov. 23, 2026, 6 p.m. (CST)"),
         ("America/Sao_Paulo", "en", "Monday, Nov. 23, 2026, 9 p.m. (UTC-03)"),
     ],
