@@ -22,6 +22,7 @@ from .fields import AMOUNT_FIELDS
 from .limit_actions import block_now, boost_today, remove_override
 from .limit_filters import STATUSES, BoostFilter, StateFilter, StatusFilter
 from .limit_forms import LimitForm
+from .limit_transfer import TransferMixin
 from .limit_words import changed_values, what_holds
 from .live import live_figures
 from .user_choice import UserChoiceMixin, name_fields, user_name_field
@@ -46,7 +47,7 @@ __all__ = ["GlobalLimitAdmin", "LimitAdmin", "ProjectLimitAdmin", "UserLimitAdmi
 _LIVE = "_budget_live"
 
 
-class LimitAdmin(OneAtATimeMixin, LimitModelAdmin):
+class LimitAdmin(OneAtATimeMixin, TransferMixin, LimitModelAdmin):
     """What the admins of all limits share."""
 
     form = LimitForm

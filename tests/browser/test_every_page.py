@@ -25,6 +25,7 @@ LONG: Final = "averylongnamewithoutanyspaceinit" * 4
 SAVE: Final = "input[name=_save]"
 GO: Final = ".actions button[name=index]"
 CONFIRM: Final = ".budget-confirm .submit-row input[type=submit]"
+LOOK: Final = "#content-main .submit-row input[type=submit]"
 TOOL: Final = ".budget-tool button"
 PAPER: Final[ViewportSize] = {"width": 793, "height": 1122}  # A4, in CSS pixels
 
@@ -110,6 +111,7 @@ STOPS: Final = {
     **{f"{model}_changelist": at(f"{model}_changelist", GO) for model in ("userlimit", "projectlimit", "globallimit")},
     **{f"{model}_add": at(f"{model}_add", SAVE) for model in ("userlimit", "projectlimit", "globallimit")},
     **{f"{model}_change": at(f"{model}_change", SAVE) for model in ("userlimit", "projectlimit", "globallimit")},
+    **{f"{model}_import": at(f"{model}_import", LOOK) for model in ("userlimit", "projectlimit", "globallimit")},
     "modelprice_changelist": at("modelprice_changelist", GO),
     "modelprice_add": at("modelprice_add", SAVE),
     "modelprice_change": at("modelprice_change", SAVE),
@@ -144,7 +146,8 @@ def everything(stage: Stage) -> dict[str, str]:
 
 def test_no_page_of_the_app_is_left_out(everything: dict[str, str], stage: Stage) -> None:
     pages = {name for name in everything if name.rpartition("_")[2] not in PAGES_OF_DJANGO}
-    assert pages - {*STOPS} == {"spendrecord_add"}  # which nobody may
+    files = {f"{model}_export" for model in ("userlimit", "projectlimit", "globallimit")}
+    assert pages - {*STOPS} == {"spendrecord_add", *files}  # the first nobody may
     assert {*stage("actions", None)} - {*STOPS} == {"export_csv"}  # which is a file
 
 

@@ -84,6 +84,37 @@ def test_a_model_that_was_refused_gets_a_price(visit: Callable[..., Visitor], st
     expect(used).to_contain_text("$0.01 own price $2.50 in, $10.00 out")
 
 
+def choose_file(admin: AdminPage, text: str) -> None:
+    admin.page.get_by_label("CSV file:").set_input_files(
+        {"name": "limits.csv", "mimeType": "text/csv", "buffer": text.encode()}
+    )
+    admin.page.get_by_role("button", name="Look at it").click()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_limits_are_taken_from_a_file(visit: Callable[..., Visitor], stage: Stage, scheme: str) -> None:
+    user = f"=cmd-{scheme}<img src=x onerror=alert(1)>"
+    stage("set_up", {user: {"limit": "1"}})
+    admin = AdminPage(visit("admin", color_scheme=scheme))
+    admin.open("userlimit")
+    with admin.page.expect_download() as download:
+        admin.page.get_by_role("link", name="Export as CSV").click()
+    exported = download.value.path().read_text(encoding="utf-8-sig")
+    assert f"user,'{user},day,1,,," in exported.splitlines()
+
+    admin.page.get_by_role("link", name="Import CSV").click()
+    choose_file(admin, f"user,period,amount_usd\n'{user},day,much\nnobody,day,1\n")
+    wrong = admin.page.get_by_role("table", name="What is wrong").get_by_role("row")
+    expect(wrong.nth(1)).to_contain_text("“much” is not an amount.")
+    expect(wrong.nth(2)).to_contain_text("There is no user named “nobody”.")
+
+    choose_file(admin, f"user,period,amount_usd,reason\n'{user},day,7.5,launch\n")
+    expect(admin.page.get_by_role("row", name=user)).to_contain_text("$7.50")
+    admin.page.get_by_role("button", name="Change limits").click()
+    expect(admin.said).to_contain_text("1 limit was changed. It holds from the next call on.")
+    assert stage("tell", user)["limit"] == "7.5"
+
+
 # What every page of these must be for those who do not see it.
 
 
@@ -110,7 +141,19 @@ def price(admin: AdminPage, stage: Stage, user: str) -> Page:
     return admin.page
 
 
-SCENES = (conflict, models, price)
+def mistakes(admin: AdminPage, stage: Stage, user: str) -> Page:
+    admin.page.goto("/admin/coreason_budget/userlimit/import/")
+    choose_file(admin, f"user,period,amount_usd\n{user},day,much\n")
+    return admin.page
+
+
+def foreseen(admin: AdminPage, stage: Stage, user: str) -> Page:
+    admin.page.goto("/admin/coreason_budget/userlimit/import/")
+    choose_file(admin, f"user,period,amount_usd\n{user},day,5\n")
+    return admin.page
+
+
+SCENES = (conflict, models, price, mistakes, foreseen)
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
