@@ -96,7 +96,7 @@ class Recorder:
     def note(self, refused: Refused, deposit: Deposit, asked: int) -> str:
         """Have a refusal of an amount (nano-USD) noted; return its reference, empty if none are kept."""
         place = here()
-        view, path = ("", "") if place is None else (place.view()[:MAX_ID_LENGTH], place.path[:MAX_ID_LENGTH])
+        view, path = ("", "") if place is None else (_told(place.view()), _told(place.path))
         window = window_named(refused.period, refused.window, self._ledger.config.time_zone)
         note = Note(
             at=refused.now,
@@ -122,7 +122,7 @@ class Recorder:
 
     def note_model(self, name: str) -> None:
         """Have it noted that no price is known for a model that was asked for, or has answered."""
-        name = name[:MAX_ID_LENGTH]
+        name = _told(name)
         if not name.strip():
             return
         with self._lock:
@@ -196,7 +196,9 @@ class Recorder:
                 self._has_failed = True
                 logger.error("Why calls are refused cannot be noted at the moment: {}", error)
         else:
-            self._has_failed = False
+            if self._has_failed:
+                self._has_failed = False
+                self._have_written()  # what came meanwhile waited for this
 
     def _send(
         self, notes: Sequence[tuple[str, Note]], counts: Mapping[str, int], models: Mapping[str, tuple[int, int]]
@@ -240,6 +242,11 @@ class Recorder:
                 self._models[name] = (known + times, latest)
             for reference, note in notes.items():
                 self._keep(reference, self._notes.get(reference, note))
+
+
+def _told(text: str) -> str:
+    """Return what strangers may have written in a length and form that can be stored: lone surrogates cannot."""
+    return text[:MAX_ID_LENGTH].encode("utf-8", "replace").decode()
 
 
 def _nothing() -> None:

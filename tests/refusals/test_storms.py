@@ -148,6 +148,28 @@ def test_a_store_that_fails_changes_no_answer_and_is_logged_once(
     assert budget.drive(counts(budget.ledger)).between(TODAY, TODAY)[Scope.USER] == 3
 
 
+def test_what_came_while_a_store_recovered_is_written_too(
+    budget: BudgetManager, clock: Clock, broken: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = budget.guard.refusals
+    note(budget, "ann", clock)
+    assert not refusals.flush(10)
+    broken()
+    late, send = [], refusals._send
+
+    def with_another(notes: Any, counts: Any, models: Any) -> None:
+        send(notes, counts, models)
+        if not late:
+            late.append(note(budget, "bob", clock))  # nothing is submitted for it: a try is under way
+
+    monkeypatch.setattr(refusals, "_send", with_another)
+
+    assert refusals._lane.flush(10)
+    assert refusals._lane.flush(10)
+
+    assert budget.drive(find(budget.ledger, late[0])) is not None
+
+
 def test_what_waits_for_a_store_that_fails_is_bounded(
     budget: BudgetManager, clock: Clock, broken: Callable[[], None]
 ) -> None:

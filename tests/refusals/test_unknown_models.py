@@ -97,6 +97,13 @@ def test_hostile_names_come_back_as_they_were(budget: BudgetManager) -> None:
     assert sorted(told(budget)) == sorted((name, 1) for name in names)
 
 
+def test_a_name_that_no_text_can_have_stops_nothing(budget: BudgetManager) -> None:
+    budget.guard.refusals.note_model("half \ud83e of a sign")
+    budget.guard.refusals.note_model("made-up")
+
+    assert sorted(told(budget)) == [("half ? of a sign", 1), ("made-up", 1)]
+
+
 def test_a_model_that_nobody_asks_for_is_forgotten(budget: BudgetManager, clock: Clock) -> None:
     budget.guard.refusals.note_model("made-up")
     assert told(budget) == [("made-up", 1)]
