@@ -50,7 +50,7 @@ class Reporter:
     def refused(self, refused: Refused, amount: int, reference: str) -> Operation[BudgetExceededError]:
         """Tell of a refusal of an amount (nano-USD) and return its error."""
         exceeded = BudgetExceededError(self._refusal(refused, amount, reference))
-        logger.info("Refused ({}): {}", reference or "no reference", exceeded)
+        logger.info("Refused: {} Reference: {}.", exceeded, reference or "none is kept")
         yield Emit(signals.budget_exceeded, self._sender, {"error": exceeded, "first": exceeded.first})
         return exceeded
 

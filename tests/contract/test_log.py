@@ -48,7 +48,10 @@ def test_a_refusal_is_one_record_of_json_in_the_file(driver: Driver, make: Make,
         driver(budget, "check", "ann", amount=2)
 
     (record,) = read(path)
-    assert (record["level"]["name"], record["message"]) == ("INFO", f"Refused: {refused.value}")
+    assert (record["level"]["name"], record["message"]) == (
+        "INFO",
+        f"Refused: {refused.value} Reference: {refused.value.reference}.",
+    )
 
 
 @pytest.mark.django_db(transaction=True)

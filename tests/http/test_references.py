@@ -70,6 +70,20 @@ def test_where_it_was_asked_is_noted_inside_of_views_too(
     assert (note.view.rpartition(".")[2], note.path) == (view, "/shop/")
 
 
+@pytest.mark.parametrize("body", [ask, tops_up])
+def test_a_decorated_view_says_where_it_was_asked_without_the_middleware_too(
+    site: Site, ledger: Ledger, ann: Any, body: Any
+) -> None:
+    site.without_middleware()
+    estimate = "2" if body is ask else "0.1"
+
+    answer = site.get(site.budgeted(estimate=estimate)(body), "/shop/", route="shop/", user=ann)
+
+    assert answer.status == 429
+    note = noted(answer.json["reference"])
+    assert (note.view.rpartition(".")[2], note.path) == (body.__name__, "/shop/")
+
+
 def test_the_page_shows_it_to_browsers(site: Site, ledger: Ledger, ann: Any) -> None:
     answer = site.get(site.budgeted(estimate="2")(ask), user=ann, Accept="text/html")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from coreason_budget import ANONYMOUS, BudgetExceededError
+from coreason_budget.models import ProjectLimit
 from coreason_budget.refusals.notes import Note
 from coreason_budget.refusals.places import Place, placed
 from coreason_budget.refusals.store import counts, find, newest
@@ -118,14 +120,14 @@ def test_who_tries_again_is_given_the_same_reference(driver: Driver, budget: Bud
     assert (note.spent, note.asked) == (250_000_000, 2_000_000_000)
 
 
-def test_a_changed_limit_is_another_reason(driver: Driver, budget: BudgetManager, clock: Clock) -> None:
-    from coreason_budget.models import ProjectLimit
-
-    first = refused(driver, budget, "ann", "apollo", amount=2)
-    ProjectLimit.objects.create(project_id="apollo", amount_usd="0.5")
+def test_a_changed_limit_is_another_reason(driver: Driver, budget: BudgetManager) -> None:
+    limit = ProjectLimit.objects.create(project_id="apollo", amount_usd="0.5")
+    first = refused(driver, budget, "ann", "apollo", amount="0.75")
+    limit.amount_usd = Decimal("0.25")
+    limit.save()
     second = refused(driver, budget, "ann", "apollo", amount="0.75")
 
-    assert (noted(budget, first).level, noted(budget, second).level) == ("user", "project")
+    assert (noted(budget, first).limit, noted(budget, second).limit) == (500_000_000, 250_000_000)
 
 
 def test_the_newest_are_listed_and_the_oldest_of_too_many_go(
