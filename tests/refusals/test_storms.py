@@ -155,7 +155,7 @@ def test_what_came_while_a_store_recovered_is_written_too(
     note(budget, "ann", clock)
     assert not refusals.flush(10)
     broken()
-    late, send = [], refusals._send
+    late, send = list[str](), refusals._send
 
     def with_another(notes: Any, counts: Any, models: Any) -> None:
         send(notes, counts, models)
