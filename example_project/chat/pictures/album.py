@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from django.core.management import call_command
 
@@ -24,7 +26,8 @@ def take(chromium: str, folder: Path) -> Iterator[Path]:
     quiet_loguru()
     call_command("migrate", verbosity=0, interactive=False)
     clock = Clock(NOW)
-    with clock.everywhere():
+    references = Random(1).choice  # noqa: S311 - so that they too are the same every time
+    with clock.everywhere(), patch("coreason_budget.refusals.references.choice", references):
         play(clock)
         with serving("chat_site.asgi:application") as address:
             yield from take_all(address, chromium, folder)
