@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 APP: Final = "coreason_budget"
 MODELS: Final = [model for model in admin.site._registry if model._meta.app_label == APP]
 
+#: What those may open who may only look at the rows of one model; all else they may not.
 TO_LOOK_AT: Final = {"changelist", "change", "history", "overview", "refusals", "export"}
 
 #: Amounts and names of which no part is shown to who may not look.
