@@ -126,9 +126,7 @@ class Recorder:
         if not name.strip():
             return
         with self._lock:
-            times, _ = self._models.get(name, (0, 0))
-            if times or len(self._models) < WAITING_MODELS:
-                self._models[name] = (times + 1, self._ledger.now())
+            self._keep_model(name, 1, self._ledger.now())
         self._have_written()
 
     def flush(self, timeout: float) -> bool:
@@ -162,8 +160,13 @@ class Recorder:
         else:
             self._count(f"{self._day_of(note.at)} {DROPPED}")
 
-    def _count(self, field: str) -> None:
-        self._counts[field] = self._counts.get(field, 0) + 1
+    def _keep_model(self, name: str, times: int, at: int) -> None:
+        known, latest = self._models.get(name, (0, at))
+        if known or len(self._models) < WAITING_MODELS:
+            self._models[name] = (known + times, max(latest, at))
+
+    def _count(self, field: str, more: int = 1) -> None:
+        self._counts[field] = self._counts.get(field, 0) + more
 
     def _day_of(self, ms: int) -> str:
         at = from_ms(ms)
@@ -236,10 +239,9 @@ class Recorder:
         """Keep what could not be written for the next try, as far as there is room beside what has come since."""
         with self._lock:
             for field, number in counts.items():
-                self._counts[field] = self._counts.get(field, 0) + number
+                self._count(field, number)
             for name, (times, at) in models.items():
-                known, latest = self._models.get(name, (0, at))
-                self._models[name] = (known + times, latest)
+                self._keep_model(name, times, at)
             for reference, note in notes.items():
                 self._keep(reference, self._notes.get(reference, note))
 

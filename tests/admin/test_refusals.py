@@ -317,11 +317,11 @@ def test_hostile_names_are_shown_as_they_are(boss):
     assert page.root.one("input", id="budget-reference").attributes["value"] == '"><script>alert(1)</script>'
 
 
-@override_limits(daily_user="1")
 def test_it_is_in_the_language_of_the_reader(boss, settings):
     settings.LANGUAGE_CODE = "de"
 
-    page = boss.get("refusals", reference=refused("7"))
+    with override_limits(daily_user="1"):  # inside of what the fixture sets, which is taken back later
+        page = boss.get("refusals", reference=refused("7"))
 
     assert "Warum Aufrufe abgelehnt wurden" in page.html
     assert facts(page)["Grund"] == ["Der Aufruf kann mehr kosten als das ganze Limit. Warten hilft nicht."]
