@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -12,7 +13,7 @@ from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
 from django.core import signing
 from django.core.exceptions import PermissionDenied
-from django.db import router, transaction
+from django.db import IntegrityError, router, transaction
 from django.http import HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -158,16 +159,31 @@ def _confirmed(model_admin: ModelAdmin[Any], request: HttpRequest, packed: str) 
         messages.error(request, _("That page can no longer be confirmed. Choose the file again."))
         return _page(model_admin, request, FileForm())
     content = text.encode()
-    with transaction.atomic(using=router.db_for_write(model_admin.model)):
-        resource = _resource(model_admin, content)
-        seen = _resource(model_admin, content)
-        problems = seen.take(dry_run=True)
-        if not problems and seen.state == state:
-            resource.take(dry_run=False)
-            _log(request, resource.changes)
-            return _done(model_admin, request, len(resource.changes))
+    with suppress(_OvertakenError), transaction.atomic(using=router.db_for_write(model_admin.model)):
+        return _done(model_admin, request, _carry_out(model_admin, request, content, state))
     messages.warning(request, _("Limits were changed meanwhile. Nothing was saved; look at it again."))
     return _foreseen(model_admin, request, content)
+
+
+class _OvertakenError(Exception):
+    """Somebody has changed one of the limits since the page was made that is being confirmed."""
+
+
+def _carry_out(model_admin: ModelAdmin[Any], request: HttpRequest, content: bytes, state: str) -> int:
+    """Change the limits of a file and return how many. Raise _OvertakenError if they are not as they were seen."""
+    from import_export.exceptions import ImportError as RowError
+
+    seen, resource = _resource(model_admin, content), _resource(model_admin, content)
+    if seen.take(dry_run=True) or seen.state != state:  # which locks them
+        raise _OvertakenError
+    try:
+        resource.take(dry_run=False)
+    except RowError as error:
+        if isinstance(error.error, IntegrityError):  # a limit that was new has been added by somebody else
+            raise _OvertakenError from error
+        raise
+    _log(request, resource.changes)
+    return len(resource.changes)
 
 
 def _done(model_admin: ModelAdmin[Any], request: HttpRequest, count: int) -> HttpResponse:

@@ -58,6 +58,17 @@ class Element:
         return found[0]
 
 
+def entered(form: Element) -> dict[str, str]:
+    """Return the fields of a form as a browser sends it, without what its buttons add."""
+    return {
+        field.attributes["name"]: field.attributes.get("value", "on" if "checked" in field.attributes else "")
+        for field in form.all("input")
+        if "name" in field.attributes
+        and field.attributes.get("type") != "submit"
+        and (field.attributes.get("type") != "checkbox" or "checked" in field.attributes)
+    }
+
+
 class Page(HTMLParser):
     """A page."""
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from coreason_budget.models import ModelPrice, ProjectLimit, UserLimit
 
 from .conftest import Staff
-from .pages import Page
+from .pages import Page, entered
 
 pytestmark = pytest.mark.usefixtures("ledger")
 
@@ -34,14 +34,7 @@ def other():
 def sent(page, **values):
     """Return the form of a page as a browser sends it, with other values in some fields."""
     form = next(form for form in page.root.all("form") if form.attributes.get("id", "").endswith("_form"))
-    data = {
-        field.attributes["name"]: field.attributes.get("value", "on" if "checked" in field.attributes else "")
-        for field in form.all("input")
-        if "name" in field.attributes
-        and field.attributes.get("type") != "submit"
-        and (field.attributes.get("type") != "checkbox" or "checked" in field.attributes)
-    }
-    return {name: value for name, value in {**data, **values}.items() if value is not None}
+    return {name: value for name, value in {**entered(form), **values}.items() if value is not None}
 
 
 def shown(page, name):

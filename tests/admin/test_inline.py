@@ -16,7 +16,7 @@ from coreason_budget import BudgetExceededError, service
 from coreason_budget.admin import UserLimitInline, inlines
 from coreason_budget.models import UserLimit
 
-from .pages import Page
+from .pages import Page, entered
 from .test_conflicts import ADVICE, CHANGED
 from .test_markup import assert_no_inline_code
 
@@ -47,13 +47,7 @@ def opened(boss, user):
 def filled(page, **values):
     """Return the form of a page as a browser sends it, with other values in some fields."""
     form = page.root.one("form", id="user_form")
-    data = {
-        field.attributes["name"]: field.attributes.get("value", "on" if "checked" in field.attributes else "")
-        for field in form.all("input")
-        if "name" in field.attributes
-        and field.attributes.get("type") != "submit"
-        and (field.attributes.get("type") != "checkbox" or "checked" in field.attributes)
-    }
+    data = entered(form)
     for select in form.all("select"):
         chosen = [option.attributes["value"] for option in select.all("option") if "selected" in option.attributes]
         if chosen:

@@ -9,7 +9,8 @@ import pytest
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db.models.signals import post_save
+from django.db import IntegrityError
+from django.db.models.signals import post_save, pre_save
 from django.urls import reverse
 from django.utils import timezone
 
@@ -301,6 +302,21 @@ def test_the_limits_are_saved_all_or_none(boss, people):
     assert not LogEntry.objects.exists()
 
 
+def test_a_limit_that_somebody_adds_at_the_same_instant_is_not_overwritten(boss, people):
+    def overtake(instance, **_):
+        raise IntegrityError("UNIQUE constraint failed")
+
+    page = looked_at(boss, "user,period,amount_usd\nann,day,6\n")
+    pre_save.connect(overtake, sender=UserLimit)
+    try:
+        page = confirm(boss, page)
+    finally:
+        pre_save.disconnect(overtake, sender=UserLimit)
+
+    assert page.messages == ["Limits were changed meanwhile. Nothing was saved; look at it again."]
+    assert not LogEntry.objects.exists()
+
+
 def test_projects_and_the_site_have_files_of_their_own(boss):
     confirm(boss, looked_at(boss, "project,period,amount_usd\napollo,day,6\n", "projectlimit"), "projectlimit")
     confirm(boss, looked_at(boss, "period,amount_usd\nday,60\nmonth,unlimited\n", "globallimit"), "globallimit")
@@ -403,6 +419,14 @@ def test_looking_at_a_file_costs_the_same_for_any_number_of_rows(boss, django_as
         # Session, user, the users of the file, their limits; the others are savepoints of django-import-export.
         with django_assert_num_queries(13):
             upload(boss, text)
+
+
+def test_an_export_asks_the_database_once(boss, django_assert_num_queries):
+    for number in range(20):
+        UserLimit.objects.create(user=User.objects.create_user(f"user{number}"), amount_usd=1)
+
+    with django_assert_num_queries(3):  # session, user, the limits with their users
+        boss.client.get(reverse("admin:coreason_budget_userlimit_export"))
 
 
 @pytest.mark.slow
