@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-__all__ = ["BudgetLimit", "GlobalLimit", "ModelPrice", "ProjectLimit", "SpendRecord", "UserLimit"]
+__all__ = ["BudgetLimit", "DailySum", "GlobalLimit", "ModelPrice", "ProjectLimit", "SpendRecord", "UserLimit"]
 
 _AMOUNT = [MinValueValidator(0), MaxValueValidator(MAX_USD)]
 
@@ -317,3 +317,36 @@ class SpendRecord(models.Model):
         """The accounts that the record counts in."""
         project = [Subject(Scope.PROJECT, self.project_id)] if self.project_id else []
         return [Subject(Scope.USER, self.user_id), *project, Subject(Scope.GLOBAL)]
+
+
+class DailySum(models.Model):
+    """
+    What pruned records came to: those of one day, user, project, model and kind. See ``manage.py budget_prune``.
+
+    There may be several of the same, which add up: two who prune at once need not agree on one.
+
+    A record is either in its table or in a sum, so what was spent is what both tables make (``history.History``).
+    ``at`` is the middle of the day, in UTC: whoever asks for whole days finds it as he would have found the records.
+    """
+
+    at = models.DateTimeField()
+    user_id = models.CharField(max_length=MAX_ID_LENGTH, blank=True)
+    project_id = models.CharField(max_length=MAX_ID_LENGTH, blank=True)
+    model = models.CharField(max_length=MAX_ID_LENGTH, blank=True)
+    kind = models.CharField(max_length=12, choices=SpendRecord.Kind)
+    cost_nanos = models.BigIntegerField()
+    given_back_nanos = models.BigIntegerField()
+    records = models.BigIntegerField()
+    input_tokens = models.BigIntegerField()
+    output_tokens = models.BigIntegerField()
+
+    class Meta:
+        default_permissions = ()
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["at", "user_id"], name="coreason_budget_sum_at"),
+            models.Index(fields=["user_id", "at"], name="coreason_budget_sum_user"),
+            models.Index(fields=["project_id", "at"], name="coreason_budget_sum_project"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d} {self.user_id}: {to_usd(self.cost_nanos):f} USD"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import django
-from django.db.models import Count, Q, Sum
+from django.db.models import Q
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -15,7 +15,8 @@ from django.utils.translation import gettext_lazy
 
 from .. import service
 from ..exceptions import BudgetError
-from ..models import ModelPrice, SpendRecord
+from ..history import CHARGES, NANOS, History
+from ..models import ModelPrice
 from ..money import to_usd
 from ..periods import Period, window_at
 from ..pricing import Source, listing, read_price_overrides
@@ -99,13 +100,9 @@ def page(model_admin: ModelAdmin[ModelPrice], request: HttpRequest) -> HttpRespo
 
 def _used(terms: Terms) -> list[Used]:
     """Return the models of these days, those that cost most: one query, a range of an index."""
-    records = terms.of_days(SpendRecord.objects.order_by(), service.manager().config.time_zone).exclude(model="")
-    rows = (
-        records.values("model")
-        .annotate(nanos=Sum("cost_nanos"), calls=Count("pk", filter=Q(kind=SpendRecord.Kind.CHARGE)))
-        .order_by("-nanos", "model")
-    )
-    return [Used(row["model"], int(row["nanos"]), row["calls"]) for row in rows[: MOST + 1]]
+    spent = terms.of_days(History(), service.manager().config.time_zone).filter(~Q(model=""))
+    rows = spent.sums_by(["model"], {"nanos": NANOS, "calls": CHARGES}, MOST + 1)
+    return [Used(model, sums["nanos"], sums["calls"]) for (model,), sums in rows]
 
 
 def _refused() -> tuple[Iterable[UnknownModel], str]:

@@ -11,8 +11,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from .. import service
+from ..history import History
 from ..management.names import user_names
-from ..models import SpendRecord
 from ..money import to_usd
 from ..periods import PERIODS, Period, window_at
 from ..scopes import Scope, Subject
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django.contrib.admin import ModelAdmin
-    from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
 
     from ..periods import Window
@@ -84,17 +83,17 @@ def _what_is_shown(terms: Terms) -> dict[str, Any]:
 def _figures(terms: Terms, now: datetime) -> dict[str, Any]:
     zone = service.manager().config.time_zone
     windows = {period: window_at(period, now, zone) for period in PERIODS}
-    records = terms.records()
-    of_days = terms.of_days(records, zone)
+    spent = terms.spent()
+    of_days = terms.of_days(spent, zone)
     top = {column: rank(of_days, column, MOST) for column in ("user_id", "project_id", "model")}
-    by_day, whole = _by_day(terms, records, top[terms.by])
+    by_day, whole = _by_day(terms, spent, top[terms.by])
 
     health = state.health()
     live = state.Live(problem=_("Redis does not answer."))
     if health.has_redis:
         earliest = min(terms.first, *(window.first_day for window in windows.values()))
         live = state.live(_subjects(top["user_id"], top["project_id"]), earliest)
-    of_site = amounts_in(SpendRecord.objects.order_by(), list(windows.values()))
+    of_site = amounts_in(History(), list(windows.values()))
     held = [hold.user_id for hold in live.holds.first] if live.holds else []
     users = user_names({*(each.name for each in top["user_id"]), *held})
     return {
@@ -103,7 +102,7 @@ def _figures(terms: Terms, now: datetime) -> dict[str, Any]:
         "refused": _refused(terms, live),
         "rankings": list(_rankings(terms, whole, top, users, live)),
         "by_day": by_day,
-        "by_hour": _by_hour(records, windows[Period.DAY]),
+        "by_hour": _by_hour(spent, windows[Period.DAY]),
         "by_links": [
             (_("By model"), terms.link(by="model"), terms.by == "model"),
             (_("By project"), terms.link(by="project_id"), terms.by == "project_id"),
@@ -169,7 +168,7 @@ def _rankings(
     )
 
 
-def _by_day(terms: Terms, records: QuerySet[SpendRecord], top: Sequence[Ranked]) -> tuple[Chart, Summary]:
+def _by_day(terms: Terms, spent: History, top: Sequence[Ranked]) -> tuple[Chart, Summary]:
     period, stretches = days_between(terms.first, terms.last, service.manager().config.time_zone)
     titles = {
         Period.DAY: _("Spend per day"),
@@ -180,16 +179,16 @@ def _by_day(terms: Terms, records: QuerySet[SpendRecord], top: Sequence[Ranked])
     named = [each.name for each in top[:COLOURS]]
     nothing = _("no model") if terms.by == "model" else _("no project")
     names = [words.name(name) if name else nothing for name in named]
-    amounts, whole = charted(records, stretches, terms.by, named)
+    amounts, whole = charted(spent, stretches, terms.by, named)
     if len(top) > COLOURS or any(each.rest for each in amounts):
         names.append(_("all others"))
     texts = {"name": "by-day", "title": titles[period], "caption": heads[period]}
     return chart(stretches, amounts, names or [_("spent")], **texts), whole
 
 
-def _by_hour(records: QuerySet[SpendRecord], today: Window) -> Chart:
+def _by_hour(spent: History, today: Window) -> Chart:
     stretches = hours_of(today, service.manager().config.time_zone)
-    amounts = amounts_in(records, stretches)
+    amounts = amounts_in(spent, stretches)
     return chart(stretches, amounts, [_("spent")], name="by-hour", title=_("Spend per hour today"), caption=_("Hour"))
 
 

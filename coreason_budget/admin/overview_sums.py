@@ -7,20 +7,19 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from django.db.models import Count, IntegerField, Q, Sum, Value
+from django.db.models import Q
 from django.utils import formats
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
+from ..history import EXPIRED, GIVEN_BACK, INPUT_TOKENS, NANOS, OUTPUT_TOKENS, RECORDS, Figure
 from ..periods import PERIODS, Period, Window, window_at, window_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from zoneinfo import ZoneInfo
 
-    from django.db.models import QuerySet
-
-    from ..models import SpendRecord
+    from ..history import History
 
 __all__ = [
     "Amounts",
@@ -82,54 +81,39 @@ class Summary:
     output_tokens: int
 
 
-def amounts_in(records: QuerySet[SpendRecord], stretches: Sequence[Stretch | Window]) -> list[Amounts]:
+def amounts_in(spent: History, stretches: Sequence[Stretch | Window]) -> list[Amounts]:
     """Return what was spent in each stretch: one query, a range of an index for each."""
-    return [Amounts((), row["nanos"]) for row in _sums_in(records, stretches, {"nanos": Sum("cost_nanos")})]
+    return [Amounts((), row["nanos"]) for row in spent.sums_in(_ranges(stretches), {"nanos": NANOS})]
 
 
 def charted(
-    records: QuerySet[SpendRecord], stretches: Sequence[Stretch], column: str, names: Sequence[str]
+    spent: History, stretches: Sequence[Stretch], column: str, names: Sequence[str]
 ) -> tuple[list[Amounts], Summary]:
     """Return what was spent in each stretch, by the names in a column, and the sums over all of them, by one query."""
-    parts = {f"part_{place}": Sum("cost_nanos", filter=Q(**{column: name})) for place, name in enumerate(names)}
-    rows = _sums_in(records, stretches, {**_SUMMARY, **parts})
+    parts = {f"part_{place}": Figure.cost(Q(**{column: name})) for place, name in enumerate(names)}
+    rows = spent.sums_in(_ranges(stretches), {**_SUMMARY, **parts})
     amounts = [Amounts(tuple(row[part] for part in parts), row["nanos"]) for row in rows]
     return amounts, Summary(**{name: sum(row[name] for row in rows) for name in _SUMMARY})
 
 
-def rank(records: QuerySet[SpendRecord], column: str, most: int) -> list[Ranked]:
+def rank(spent: History, column: str, most: int) -> list[Ranked]:
     """Return the names in a column that spent most: one query."""
-    rows = records.values(column).annotate(nanos=Sum("cost_nanos"), count=Count("*")).order_by("-nanos", column)
-    return [Ranked(row[column], int(row["nanos"]), row["count"]) for row in rows[:most]]
+    rows = spent.sums_by([column], {"nanos": NANOS, "records": RECORDS}, most)
+    return [Ranked(name, sums["nanos"], sums["records"]) for (name,), sums in rows]
 
 
-_SUMMARY: Final[dict[str, Sum | Count]] = {
-    "nanos": Sum("cost_nanos"),
-    "records": Count("*"),
-    "given_back": Sum("cost_nanos", filter=Q(cost_nanos__lt=0)),
-    "expired": Sum("cost_nanos", filter=Q(kind="expired")),
-    "input_tokens": Sum("input_tokens"),
-    "output_tokens": Sum("output_tokens"),
+_SUMMARY: Final = {
+    "nanos": NANOS,
+    "records": RECORDS,
+    "given_back": GIVEN_BACK,
+    "expired": EXPIRED,
+    "input_tokens": INPUT_TOKENS,
+    "output_tokens": OUTPUT_TOKENS,
 }
 
 
-def _sums_in(
-    records: QuerySet[SpendRecord], stretches: Sequence[Stretch | Window], sums: Mapping[str, Sum | Count]
-) -> list[dict[str, int]]:
-    each = [
-        records.filter(at__gte=stretch.start, at__lt=stretch.end)
-        .annotate(place=Value(place, output_field=IntegerField()))
-        .values("place")
-        .annotate(**sums)
-        .values_list("place", *sums)
-        for place, stretch in enumerate(stretches)
-    ]
-    found = {place: row for place, *row in each[0].union(*each[1:], all=True)}
-    nothing = [0] * len(sums)
-    return [
-        {name: int(value or 0) for name, value in zip(sums, found.get(place, nothing), strict=True)}
-        for place in range(len(stretches))
-    ]
+def _ranges(stretches: Sequence[Stretch | Window]) -> list[Q]:
+    return [Q(at__gte=stretch.start, at__lt=stretch.end) for stretch in stretches]
 
 
 # stretches -----------------------------------------------------------------------------------------------------------

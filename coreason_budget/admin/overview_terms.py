@@ -13,7 +13,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..models import SpendRecord
+from ..history import History
 from ..periods import Period, window_named
 from ..scopes import MAX_ID_LENGTH
 from .record_filters import FROM, UNTIL, day_ranges
@@ -22,8 +22,6 @@ from .record_search import users_named
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from zoneinfo import ZoneInfo
-
-    from django.db.models import QuerySet
 
 __all__ = ["BY", "Terms", "TermsForm", "ranges"]
 
@@ -51,8 +49,8 @@ class Terms:
         """Return the terms of an overview that nobody has asked for anything."""
         return cls(today - timedelta(days=SHOWN_DAYS - 1), today)
 
-    def records(self) -> QuerySet[SpendRecord]:
-        """Return the records of whoever is named, of any day. A user's name is looked up: one query."""
+    def spent(self) -> History:
+        """Return what whoever is named has spent, on any day. A user's name is looked up: one query."""
         names = Q()
         if self.user:
             names &= Q(user_id__in=dict.fromkeys((self.user, *users_named(self.user))))
@@ -60,12 +58,12 @@ class Terms:
             names &= Q(project_id=self.project)
         if self.model:
             names &= Q(model=self.model)
-        return SpendRecord.objects.filter(names).order_by()
+        return History(names)
 
-    def of_days(self, records: QuerySet[SpendRecord], zone: ZoneInfo) -> QuerySet[SpendRecord]:
-        """Return those of records that were booked on these days."""
+    def of_days(self, spent: History, zone: ZoneInfo) -> History:
+        """Return what of it was booked on these days."""
         start, end = (window_named(Period.DAY, day.isoformat(), zone) for day in (self.first, self.last))
-        return records.filter(at__gte=start.start, at__lt=end.end)
+        return spent.filter(at__gte=start.start, at__lt=end.end)
 
     def link(self, **changed: Any) -> str:
         """Return the query string of the overview with other terms."""

@@ -209,6 +209,16 @@ class Journal:
                 return found
             start = f"({entries[-1][0]}"
 
+    def charge_ids(self, most: int) -> Operation[set[str]]:
+        """Return the charge ids that the journal has, also of entries that cannot be read; stop above ``most``."""
+        start, found = "-", set[str]()
+        while True:
+            entries = yield from self._page(start, "+")
+            found.update(fields["c"] for _, fields in entries if "c" in fields)
+            if len(entries) < PAGE or len(found) > most:
+                return found
+            start = f"({entries[-1][0]}"
+
     def _read_for_sum(self, journal_id: str, fields: Mapping[str, str]) -> Booking | None:
         # An entry that the database refuses is still money that was spent.
         try:

@@ -6,11 +6,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from django.db import DEFAULT_DB_ALIAS, DataError, IntegrityError, connections, router, transaction
 from django.db.models import Max, Q, Sum
 
+from ..history import Figure, History, kept_from
 from ..log import logger
 from ..models import SpendRecord
 from ..periods import Period, Window, from_ms, to_ms
@@ -19,6 +20,8 @@ from .scripts import Booking, Charge, journal_number, journal_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import date
+    from zoneinfo import ZoneInfo
 
     from django.db.models import QuerySet
 
@@ -27,6 +30,7 @@ __all__ = [
     "How",
     "Original",
     "PoisonError",
+    "first_day_kept",
     "highest_journal_id",
     "is_kept",
     "mark_counted",
@@ -205,41 +209,43 @@ def total(
     """
     Return what a subject spent in windows, in nano-USD, and when (ms) it last spent in or after them: one query.
 
-    It counts records up to a point of the journal and those that have no place in it, not the charge ids ``without``.
+    It counts records up to a point of the journal and those that have no place in it, not the charge ids ``without``,
+    and daily sums of pruned records: the journal has none of those any more.
     """
     if not windows:
         return {}, 0
     counted = Q(journal_id__lte=journal_number(point)) | Q(journal_id__isnull=True)
-    records = _of([subject]).filter(counted, at__gte=min(window.start for window in windows.values()))
     if without:
-        records = records.exclude(charge_id__in=without)
-    row = records.aggregate(**_sums(windows), last=Max("at"))
-    return _read_sums(windows, row), to_ms(row["last"]) if row["last"] else 0
+        counted &= ~Q(charge_id__in=without)
+    since = min(window.start for window in windows.values())
+    spent = History(_of([subject]), counted, _alias()).filter(at__gte=since)
+    sums, last = spent.sums_and_last(_figures(windows))
+    return _by_period(windows, sums), to_ms(last) if last else 0
 
 
 def totals(subjects: Sequence[Subject], windows: Mapping[Period, Window]) -> dict[Subject, dict[Period, int]]:
     """
     Return what subjects of one scope spent in windows, in nano-USD: one query.
 
-    It counts all records that there are; who has none is left out.
+    It counts all records that there are, pruned ones too; who has none is left out.
     """
-    records, scope = _of(subjects).filter(_within(windows)), subjects[0].scope
+    spent, scope = History(_of(subjects) & _within(windows), using=_alias()), subjects[0].scope
     if scope is Scope.GLOBAL:
-        return {subjects[0]: _read_sums(windows, records.aggregate(**_sums(windows)))}
-    rows = records.order_by().values(_COLUMNS[scope]).annotate(**_sums(windows))
-    return {Subject(scope, row[_COLUMNS[scope]]): _read_sums(windows, row) for row in rows}
+        return {subjects[0]: _by_period(windows, spent.sums(_figures(windows)))}
+    rows = spent.sums_by([_COLUMNS[scope]], _figures(windows))
+    return {Subject(scope, name): _by_period(windows, sums) for (name,), sums in rows}
 
 
 _COLUMNS: Final = {Scope.USER: "user_id", Scope.PROJECT: "project_id"}
 
 
-def _of(subjects: Sequence[Subject]) -> QuerySet[SpendRecord]:
-    """Return the records of subjects of one scope."""
+def _of(subjects: Sequence[Subject]) -> Q:
+    """Return what the rows of subjects of one scope have in common."""
     column = _COLUMNS.get(subjects[0].scope)
     ids = [subject.id for subject in subjects]
     if column is None:
-        return _records()
-    return _records().filter(**{column: ids[0]} if len(ids) == 1 else {f"{column}__in": ids})
+        return Q()
+    return Q(**{column: ids[0]} if len(ids) == 1 else {f"{column}__in": ids})
 
 
 def _within(windows: Mapping[Period, Window]) -> Q:
@@ -249,15 +255,12 @@ def _within(windows: Mapping[Period, Window]) -> Q:
     )
 
 
-def _sums(windows: Mapping[Period, Window]) -> dict[str, Any]:
-    return {
-        period.value: Sum("cost_nanos", filter=Q(at__gte=window.start, at__lt=window.end))
-        for period, window in windows.items()
-    }
+def _figures(windows: Mapping[Period, Window]) -> dict[str, Figure]:
+    return {period.value: Figure.cost(Q(at__gte=window.start, at__lt=window.end)) for period, window in windows.items()}
 
 
-def _read_sums(windows: Iterable[Period], row: Mapping[str, Any]) -> dict[Period, int]:
-    return {period: int(row[period.value] or 0) for period in windows}
+def _by_period(windows: Iterable[Period], sums: Mapping[str, int]) -> dict[Period, int]:
+    return {period: sums[period.value] for period in windows}
 
 
 def uncounted(limit: int) -> list[Booking]:
@@ -295,12 +298,20 @@ def original(charge_id: str, refund_id: str) -> Original | None:
     )
 
 
+def first_day_kept(zone: ZoneInfo) -> date | None:
+    """Return the first day of which single records are kept, None if none were ever pruned."""
+    return kept_from(zone, _alias())
+
+
 def _taken_back(record: SpendRecord) -> int:
     """Return what late charges and releases have taken back of an expired hold: their refunds carry its id."""
     if record.kind != SpendRecord.Kind.EXPIRED:
         return 0
     since = record.at - timedelta(days=1)  # they came later, by clocks that may differ; the index is by user and time
-    refunds = _of([Subject(Scope.USER, record.user_id)]).filter(
-        at__gte=since, hold_id=record.hold_id, kind=SpendRecord.Kind.REFUND
+    refunds = _records().filter(
+        user_id=record.user_id,
+        at__gte=since,
+        hold_id=record.hold_id,
+        kind=SpendRecord.Kind.REFUND,
     )
     return -int(refunds.aggregate(nanos=Sum("cost_nanos"))["nanos"] or 0)

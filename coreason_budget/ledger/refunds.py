@@ -17,6 +17,7 @@ from .steps import Operation, Query, Write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
 
     from .records import Original
     from .redis import RedisLedger
@@ -92,7 +93,7 @@ def refund(ledger: RedisLedger, wanted: Refund, *, nonce: str) -> Operation[Refu
 
 def _original(ledger: RedisLedger, charge_id: str) -> Operation[Original]:
     """Find the record that is to be refunded; one that was booked just now may still be on its way to the database."""
-    from .records import original
+    from .records import first_day_kept, original
 
     look_up = Query(lambda: original(charge_id, f"{REFUND_PREFIX}{charge_id}"))
     found: Original | None = yield look_up
@@ -101,8 +102,10 @@ def _original(ledger: RedisLedger, charge_id: str) -> Operation[Original]:
         yield from ledger.journal.drain()
         found = yield look_up
     if found is None:
+        kept_from: date | None = yield Query(lambda: first_day_kept(ledger.config.time_zone))
+        pruned = f" Those before {kept_from} were pruned, and cannot be refunded any more." if kept_from else ""
         raise RefundError(
-            f"There is no spend record with the charge id {charge_id!r}; look it up in the spend records."
+            f"There is no spend record with the charge id {charge_id!r}; look it up in the spend records.{pruned}"
         )
     if found.is_refunded:
         raise _before(charge_id)

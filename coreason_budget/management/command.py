@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import ArgumentTypeError
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
@@ -17,11 +19,12 @@ if TYPE_CHECKING:
 
     from ..manager import BudgetManager
 
-__all__ = ["BudgetCommand", "add_json_argument", "add_subject_arguments", "subjects_asked_for"]
+__all__ = ["BudgetCommand", "a_day", "add_json_argument", "add_subject_arguments", "subjects_asked_for"]
 
 #: Exit codes: something was found that wants a look; the budget could not be asked at all.
 FOUND: Final = 1
 UNAVAILABLE: Final = 2
+FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)
 
 
 class _HelpFormatter(DjangoHelpFormatter):
@@ -67,6 +70,17 @@ class BudgetCommand(BaseCommand):
     def end_as_found(self) -> NoReturn:
         """End the command with the exit code that tells scripts to look at what was printed."""
         sys.exit(FOUND)
+
+
+def a_day(text: str) -> date:
+    """Read a day that an option names. Raise ArgumentTypeError for what is none."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no day such as 2026-11-30") from None
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ArgumentTypeError(f"{text!r} is not between {FIRST_DAY} and {LAST_DAY}")
+    return day
 
 
 def add_json_argument(parser: CommandParser) -> None:

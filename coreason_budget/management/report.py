@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db.models import Count, Sum
-
-from ..models import SpendRecord
+from ..history import INPUT_TOKENS, NANOS, OUTPUT_TOKENS, RECORDS, History
 from ..money import to_usd
 from ..periods import Period, Window, window_at, window_named
 from .names import user_names
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from zoneinfo import ZoneInfo
 
-    from django.db.models import QuerySet
-
 __all__ = ["COLUMNS", "PERIODS_OF", "Line", "Report"]
 
 #: What can be asked for, and the column of the records that has it.
@@ -28,6 +24,12 @@ COLUMNS: Final = {"user": "user_id", "project": "project_id", "model": "model", 
 PERIODS_OF: Final = {period.value: period for period in Period}
 
 _READ_AT_ONCE: Final = 2_000
+_FIGURES: Final = {
+    "nanos": NANOS,
+    "records": RECORDS,
+    "input_tokens": INPUT_TOKENS,
+    "output_tokens": OUTPUT_TOKENS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class Report:
     """
-    The sums of all records from a day to another, both included, ``by`` columns and at most one period.
+    The sums of all that was spent from a day to another, both included, ``by`` columns and at most one period.
 
     Lines come as the database has them, those of a period together and the greatest first; memory does not grow with
     their number.
@@ -59,22 +61,29 @@ class Report:
     def lines(self) -> Iterator[Line]:
         """Yield the sums: a query for each period, and one for the users' names of some thousand lines."""
         for window_id, start, end in self._stretches():
-            columns = [COLUMNS[name] for name in self.by if name in COLUMNS]
-            rows = _sums(SpendRecord.objects.filter(at__gte=start, at__lt=end), columns)
+            rows = self._sums(History().filter(at__gte=start, at__lt=end))
             while some := list(islice(rows, _READ_AT_ONCE)):
-                names = user_names({row["user_id"] for row in some}) if "user" in self.by else {}
-                for row in some:
-                    if row["records"]:
-                        yield self._line(row, window_id, names)
+                names = user_names({of["user_id"] for of, _ in some}) if "user" in self.by else {}
+                for of, sums in some:
+                    if sums["records"]:
+                        yield self._line(of, sums, window_id, names)
 
-    def _line(self, row: dict[str, Any], window_id: str, names: dict[str, str]) -> Line:
+    def _sums(self, spent: History) -> Iterator[tuple[dict[str, str], dict[str, int]]]:
+        columns = [COLUMNS[name] for name in self.by if name in COLUMNS]
+        if not columns:
+            yield {}, spent.sums(_FIGURES)
+            return
+        for values, sums in spent.sums_by(columns, _FIGURES):
+            yield dict(zip(columns, values, strict=True)), sums
+
+    def _line(self, of: dict[str, str], sums: dict[str, int], window_id: str, names: dict[str, str]) -> Line:
         return Line(
-            of=tuple(window_id if name in PERIODS_OF else row[COLUMNS[name]] for name in self.by),
-            user_name=names.get(row.get("user_id", ""), ""),
-            cost=to_usd(int(row["nanos"])),
-            records=row["records"],
-            input_tokens=int(row["input_tokens"] or 0),
-            output_tokens=int(row["output_tokens"] or 0),
+            of=tuple(window_id if name in PERIODS_OF else of[COLUMNS[name]] for name in self.by),
+            user_name=names.get(of.get("user_id", ""), ""),
+            cost=to_usd(sums["nanos"]),
+            records=sums["records"],
+            input_tokens=sums["input_tokens"],
+            output_tokens=sums["output_tokens"],
         )
 
     def _stretches(self) -> Iterator[tuple[str, Any, Any]]:
@@ -90,17 +99,3 @@ class Report:
             window: Window = window_at(period, at, self.zone)
             yield window.id, at, min(window.end, end)
             at = window.end
-
-
-def _sums(records: QuerySet[SpendRecord], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    sums = {
-        "nanos": Sum("cost_nanos"),
-        "records": Count("*"),
-        "input_tokens": Sum("input_tokens"),
-        "output_tokens": Sum("output_tokens"),
-    }
-    if not columns:
-        return iter([records.aggregate(**sums)])
-    found: Any = records.values(*columns).annotate(**sums).order_by("-nanos", *columns)
-    rows: Iterator[dict[str, Any]] = found.iterator(_READ_AT_ONCE)
-    return rows

@@ -22,6 +22,7 @@ COMMANDS = [
     "budget_reconcile",
     "budget_doctor",
     "budget_report",
+    "budget_prune",
     "budget_alert_preview",
 ]
 

@@ -18,6 +18,7 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
+from coreason_budget.history import History
 from coreason_budget.ledger.journal import Journal
 from coreason_budget.management import report as reports
 from coreason_budget.models import SpendRecord
@@ -184,7 +185,7 @@ def test_a_database_that_does_not_answer_has_an_exit_code_of_its_own(monkeypatch
     def refused(*_: object) -> None:
         raise OperationalError("nobody listens")
 
-    monkeypatch.setattr(reports, "_sums", refused)
+    monkeypatch.setattr(History, "sums_by", refused)
     with pytest.raises(CommandError, match="The database cannot be read: nobody listens") as raised:
         report()
     assert raised.value.returncode == 2

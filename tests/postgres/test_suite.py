@@ -18,7 +18,7 @@ PARTS: Final = {
     "contract": [*(f"tests/contract/test_{name}.py" for name in CONTRACT), "-k", "not (refund and async)"],
     "database": ["tests/database", "tests/postgres/cases.py"],
     "faults": [*(f"tests/faults/test_{name}.py" for name in FAULTS), "-k", "not 32"],
-    "commands": ["tests/commands/test_drain.py", "tests/commands/test_reconcile.py"],
+    "commands": [*(f"tests/commands/test_{name}.py" for name in ("drain", "prune", "reconcile"))],
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from argparse import ArgumentTypeError
-from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +14,7 @@ from django.utils import timezone
 
 from ...exceptions import BudgetError
 from ...periods import Period, window_at
-from ..command import UNAVAILABLE, BudgetCommand
+from ..command import UNAVAILABLE, BudgetCommand, a_day
 from ..report import COLUMNS, PERIODS_OF, Report
 from ..spreadsheet import harmless
 from ..table import table
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from ..report import Line
 
 KNOWN: Final = (*COLUMNS, *PERIODS_OF)
-FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2199, 12, 31)
 WIDEST_NAME: Final = 60
 NUMBERS: Final = ("cost_usd", "records", "input_tokens", "output_tokens")
 HEADS_AT_THE_RIGHT: Final = ("COST", "RECORDS", "INPUT TOKENS", "OUTPUT TOKENS")
@@ -61,12 +59,12 @@ class Command(BudgetCommand):
         parser.add_argument(
             "--from",
             dest="first",
-            type=_day,
+            type=a_day,
             metavar="DAY",
             help="The first day, as 2026-11-01, in the budget's time zone. Default: the first of this month.",
         )
         parser.add_argument(
-            "--to", dest="last", type=_day, metavar="DAY", help="The last day, which is included. Default: today."
+            "--to", dest="last", type=a_day, metavar="DAY", help="The last day, which is included. Default: today."
         )
         parser.add_argument(
             "--format",
@@ -181,13 +179,3 @@ def _names(text: str) -> list[str]:
     if len([name for name in names if name in PERIODS_OF]) > 1:
         raise ArgumentTypeError(f"{text!r} names more than one of {', '.join(PERIODS_OF)}")
     return names
-
-
-def _day(text: str) -> date:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no day such as 2026-11-30") from None
-    if not FIRST_DAY <= day <= LAST_DAY:
-        raise ArgumentTypeError(f"{text!r} is not between {FIRST_DAY} and {LAST_DAY}")
-    return day
