@@ -19,6 +19,7 @@ __all__ = [
     "MissingUserError",
     "RedisConnectionError",
     "RefundError",
+    "ResetError",
     "RunExhaustedError",
     "StreamConsumedError",
     "UnknownModelError",
@@ -130,6 +131,10 @@ class ChargeConflictError(BudgetError, ValueError):
 
 class RefundError(BudgetError, ValueError):
     """A charge cannot be refunded: unknown, no charge, refunded before, or not that much of it is left."""
+
+
+class ResetError(BudgetError, ValueError):
+    """A window cannot be reset: another one runs, it was reset meanwhile, or not that much counts in it."""
 
 
 class HoldClosedError(BudgetError, ValueError):

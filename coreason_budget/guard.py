@@ -17,6 +17,7 @@ from .ledger.outcomes import Charged, Refused
 from .ledger.peek import peek
 from .ledger.rebuild import spent_with
 from .ledger.refunds import Refund, refund
+from .ledger.resets import Reset, reset
 from .ledger.scripts import AccountView, Charge, Deposit, PeriodView
 from .money import to_usd
 from .periods import from_ms, window_at
@@ -157,6 +158,21 @@ class BudgetGuard:
         )
         yield from self._reporter.refunded(charge, receipt)
         return receipt
+
+    def reset(self, wanted: Reset) -> Operation[tuple[AccountStatus, ...]]:
+        """
+        Have less of what was spent count in one window of one account; return how that stands then.
+
+        Raise ResetError or BudgetUnavailableError.
+        """
+        try:
+            view = yield from reset(self._ledger, wanted, nonce=token_hex(16))
+        except BudgetUnavailableError as error:
+            yield from self._reporter.unavailable(error, "reset")
+            raise
+        self._housekeeper.nudge((wanted.subject,))
+        self._reporter.was_reset(wanted)
+        return self._reporter.statuses((wanted.subject,), (view,))
 
     def release(self, hold: Hold) -> Operation[Show]:
         """

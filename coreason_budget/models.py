@@ -270,7 +270,10 @@ class SpendRecord(models.Model):
         verbose_name = _("spend record")
         verbose_name_plural = _("spend records")
         get_latest_by = "at"
-        permissions = (("refund_spendrecord", _("Can refund spend records")),)
+        permissions = (
+            ("refund_spendrecord", _("Can refund spend records")),
+            ("reset_spendrecord", _("Can reset what is spent in a window")),
+        )
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["user_id", "at"], name="coreason_budget_user_at"),
             models.Index(fields=["project_id", "at"], name="coreason_budget_project_at"),

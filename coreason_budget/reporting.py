@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .exceptions import BudgetUnavailableError
     from .ledger.outcomes import Refused
+    from .ledger.resets import Reset
     from .ledger.scripts import AccountView, Charge, PeriodView
     from .results import Receipt
     from .scopes import Subject
@@ -73,6 +74,10 @@ class Reporter:
         """Tell of a refund; its cost is negative."""
         logger.info("Refunded {} nano-USD: {}", -charge.cost, charge.metadata)
         yield from self._recorded(charge, receipt)
+
+    def was_reset(self, wanted: Reset) -> None:
+        """Log that less counts in a window; nothing was spent or given back, so no signal is sent."""
+        logger.info("Reset by {} nano-USD: {} {}", wanted.adjustment.nanos, wanted.adjustment, dict(wanted.note))
 
     def swept(self, charge: Charge, receipt: Receipt) -> Operation[None]:
         """Tell that a hold was booked in full because nobody settled it."""

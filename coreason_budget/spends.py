@@ -10,6 +10,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
 from .exceptions import RefundError
+from .ledger.adjustments import RESET_PREFIX
 from .ledger.refunds import REFUND_PREFIX, Refund
 from .money import Amount, to_nanos
 from .scopes import MAX_ID_LENGTH, clean_id
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from .ledger.observations import Observation
     from .pricing import PricedCall
 
-__all__ = ["BookedResponses", "Spend", "refund_of", "spend_for", "spend_of"]
+__all__ = ["BookedResponses", "Spend", "note_of", "refund_of", "spend_for", "spend_of"]
 
 MAX_NOTE_LENGTH: Final = 500
-RESERVED_IDS: Final = ("expired:", "release:", REFUND_PREFIX)
+RESERVED_IDS: Final = ("expired:", "release:", REFUND_PREFIX, RESET_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,12 @@ def refund_of(charge_id: object, amount: Amount | None, *, reason: object = "", 
         raise RefundError("charge_id must not be empty; give the charge id of a spend record.")
     if nanos == 0:
         raise RefundError(f"amount must be more than 0 USD, got {amount!r}; leave it out to refund all that is left.")
-    return Refund(text, nanos, {"reason": _clean_note(reason, "reason"), "by": _clean_note(by, "by")})
+    return Refund(text, nanos, note_of(reason, by))
+
+
+def note_of(reason: object, by: object) -> dict[str, str]:
+    """Return what is kept with a booking that somebody has made by hand. Raise RefundError or TypeError."""
+    return {"reason": _clean_note(reason, "reason"), "by": _clean_note(by, "by")}
 
 
 def _clean_note(value: object, name: str) -> str:
@@ -129,8 +135,8 @@ def _clean_charge_id(value: object) -> str:
         raise ValueError("charge_id must not be empty; leave it out to get a new one.")
     if text.startswith(RESERVED_IDS) or text.endswith("~refund"):
         raise ValueError(
-            f"charge_id {text!r} is reserved: it must not start with 'expired:', 'release:' or 'refund:' nor end with "
-            "'~refund'."
+            f"charge_id {text!r} is reserved: it must not start with 'expired:', 'release:', 'refund:' or 'reset:' "
+            "nor end with '~refund'."
         )
     return text
 

@@ -22,9 +22,11 @@ from .fields import AMOUNT_FIELDS
 from .limit_actions import block_now, boost_today, remove_override
 from .limit_filters import STATUSES, BoostFilter, StateFilter, StatusFilter
 from .limit_forms import LimitForm
+from .limit_resets import reset_window
 from .limit_transfer import TransferMixin
 from .limit_words import changed_values, what_holds
 from .live import live_figures
+from .record_refunds import EveryDatabase
 from .user_choice import UserChoiceMixin, name_fields, user_name_field
 
 if TYPE_CHECKING:
@@ -54,11 +56,15 @@ class LimitAdmin(OneAtATimeMixin, TransferMixin, LimitModelAdmin):
     formfield_overrides = AMOUNT_FIELDS
     list_display: tuple[Any, ...] = ("whose", "period", "limit", "status", "usage", "remaining", "resets")
     list_filter: ClassVar[tuple[Any, ...]] = ("period", StatusFilter, StateFilter, BoostFilter)
-    actions = (boost_today, block_now, remove_override)
+    actions = (boost_today, block_now, remove_override, reset_window)
     subject_fields: ClassVar[tuple[str, ...]] = ()
 
     class Media:
         css = {"all": ["coreason_budget/admin.css"]}  # noqa: RUF012 - so declared by Django
+
+    def has_reset_permission(self, request: HttpRequest) -> bool:
+        """Tell whether someone may reset windows."""
+        return request.user.has_perm("coreason_budget.reset_spendrecord")
 
     # the list --------------------------------------------------------------------------------------------------------
 
@@ -69,6 +75,9 @@ class LimitAdmin(OneAtATimeMixin, TransferMixin, LimitModelAdmin):
         if "cl" in shown:
             self._add_live_figures(request, shown["cl"].result_list)
         return response
+
+    # Each reset is booked by itself, as a refund is; the other actions have a transaction of their own.
+    changelist_view._non_atomic_requests = EveryDatabase()  # type: ignore[attr-defined]  # noqa: SLF001 - by Django
 
     def _add_live_figures(self, request: HttpRequest, limits: Sequence[BudgetLimit]) -> None:
         figures = live_figures(limits)
@@ -151,7 +160,7 @@ class LimitAdmin(OneAtATimeMixin, TransferMixin, LimitModelAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show the form with buttons for the actions."""
-        names = [action.__name__ for action in (boost_today, block_now, remove_override)]
+        names = [action.__name__ for action in self.actions]
         buttons = confirmation.object_actions(self, request, names)
         response = super().change_view(request, object_id, form_url, {**buttons, **(extra_context or {})})
         shown = getattr(response, "context_data", None) or {}

@@ -13,7 +13,10 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ..ledger.adjustments import Adjustment
 from ..models import SpendRecord
+from ..money import to_usd
+from ..scopes import Scope
 from . import confirmation, overview, refusals, words
 from .record_export import export_csv
 from .record_filters import FROM, KIND, UNTIL, DaysFilter, UncountedFilter
@@ -156,13 +159,23 @@ class SpendRecordAdmin(RecordModelAdmin):
         refunds = self.refunds(record)
         if refunds != words.NOTHING:
             kind = format_html('{} <span class="budget-refunds">{}</span>', kind, refunds)
+        adjustment = self._adjustment(record)
+        if adjustment is not None:
+            said = _("%(amount)s less counts %(per)s") % {
+                "amount": words.usd(to_usd(-adjustment.nanos)),
+                "per": words.per(adjustment.period.value),
+            }
+            kind = format_html('{} <span class="budget-refunds">{}</span>', kind, said)
         if record.journal_id is not None:
             return kind
         return format_html('{} <span class="budget-uncounted">{}</span>', kind, _("not counted yet"))
 
     @admin.display(description=gettext_lazy("user"))
-    def user(self, record: SpendRecord) -> SafeString:
+    def user(self, record: SpendRecord) -> SafeString | str:
         """Show the user's name with a link to everything of this user."""
+        adjustment = self._adjustment(record)
+        if adjustment is not None and adjustment.subject.scope is not Scope.USER:
+            return words.NOTHING
         if not record.user_id:
             return format_html('<span class="budget-nobody">{}</span>', _("anonymous"))
         return self._search_link(record.user_id, _links(record).name_of(record) or record.user_id)
@@ -260,6 +273,9 @@ class SpendRecordAdmin(RecordModelAdmin):
             return words.NOTHING
         text = json.dumps(record.metadata, indent=2, ensure_ascii=False, sort_keys=True)
         return format_html('<pre class="budget-metadata">{}</pre>', words.name(text))
+
+    def _adjustment(self, record: SpendRecord) -> Adjustment | None:
+        return Adjustment.read(record.charge_id, record.metadata) if record.kind == record.Kind.ADJUSTMENT else None
 
     def _search_link(self, term: str, text: str) -> SafeString:
         url = reverse(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..periods import PERIODS, Period, Window, from_ms, window_at
 from ..scopes import Scope, Subject
+from .adjustments import adjusted
 from .scripts import AccountView, PeriodView, parse_accounts
 from .steps import Operation, Query
 
@@ -28,7 +29,8 @@ def peek(ledger: RedisLedger, subjects: tuple[Subject, ...]) -> Operation[dict[S
     """
     Return the accounts of subjects, open or not, with the limits that count now.
 
-    Accounts that can be decided on cost no query; for the others of a scope there is one for limits and one for sums.
+    Accounts that can be decided on cost no query; for the others of a scope there is one for limits and one for sums,
+    and one for what was reset.
     Raise BudgetUnavailableError if Redis or the database does not answer.
     """
     deposit = ledger.deposit(subjects)
@@ -67,14 +69,22 @@ class _Completion:
         return {**defaults, **overrides}
 
     def _sums(self, unknown: Mapping[Subject, Iterable[Period]]) -> dict[Subject, dict[Period, int]]:
-        from .records import totals
+        from .records import adjustments, totals
 
+        if not unknown:
+            return {}
         sums: dict[Subject, dict[Period, int]] = {}
         for scope in Scope:
             subjects = [subject for subject in unknown if subject.scope is scope]
             if subjects:
                 periods = {period for subject in subjects for period in unknown[subject]}
                 sums |= totals(subjects, {period: self._window(period) for period in periods})
+        windows = {period: self._window(period) for periods in unknown.values() for period in periods}
+        resets = adjustments(windows)
+        for subject, spent in sums.items():
+            for period, nanos in adjusted(resets, subject, windows).items():
+                if period in spent:
+                    spent[period] += nanos
         return sums
 
     def _periods(

@@ -14,6 +14,7 @@ from uuid import uuid4
 from ..exceptions import BudgetUnavailableError
 from ..log import logger
 from ..periods import PERIODS, Period, Window, to_ms, window_named
+from .adjustments import Adjustment, adjusted
 from .scripts import Booking, Snapshot, defaults_text, overrides_args
 from .steps import Operation, Pause, Query
 
@@ -169,6 +170,9 @@ def _spent(
         for period, window in windows.items():
             if _falls_into(booking.at, window):
                 sums[period] += booking.charge.cost
+    waiting = filter(None, (Adjustment.of(booking.charge) for booking in merged.values()))
+    for period, nanos in adjusted(waiting, subject, windows).items():
+        sums[period] += nanos
     return sums, last
 
 

@@ -16,6 +16,7 @@ from ..log import logger
 from ..models import SpendRecord
 from ..periods import Period, Window, from_ms, to_ms
 from ..scopes import Scope, Subject
+from .adjustments import RESET_PREFIX, Adjustment, adjusted
 from .scripts import Booking, Charge, journal_number, journal_text
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "How",
     "Original",
     "PoisonError",
+    "adjustments",
     "first_day_kept",
     "highest_journal_id",
     "is_kept",
@@ -207,10 +209,11 @@ def total(
     subject: Subject, windows: Mapping[Period, Window], point: str, without: Collection[str]
 ) -> tuple[dict[Period, int], int]:
     """
-    Return what a subject spent in windows, in nano-USD, and when (ms) it last spent in or after them: one query.
+    Return what a subject spent in windows, in nano-USD, and when (ms) it last spent in or after them.
 
     It counts records up to a point of the journal and those that have no place in it, not the charge ids ``without``,
-    and daily sums of pruned records: the journal has none of those any more.
+    and daily sums of pruned records: the journal has none of those any more. What was reset
+    of the windows is one query more.
     """
     if not windows:
         return {}, 0
@@ -220,7 +223,9 @@ def total(
     since = min(window.start for window in windows.values())
     spent = History(_of([subject]), counted, _alias()).filter(at__gte=since)
     sums, last = spent.sums_and_last(_figures(windows))
-    return _by_period(windows, sums), to_ms(last) if last else 0
+    resets = adjusted(adjustments(windows, counted), subject, windows)
+    found = _by_period(windows, sums)
+    return {period: found[period] + resets[period] for period in found}, to_ms(last) if last else 0
 
 
 def totals(subjects: Sequence[Subject], windows: Mapping[Period, Window]) -> dict[Subject, dict[Period, int]]:
@@ -234,6 +239,24 @@ def totals(subjects: Sequence[Subject], windows: Mapping[Period, Window]) -> dic
         return {subjects[0]: _by_period(windows, spent.sums(_figures(windows)))}
     rows = spent.sums_by([_COLUMNS[scope]], _figures(windows))
     return {Subject(scope, name): _by_period(windows, sums) for (name,), sums in rows}
+
+
+def adjustments(
+    windows: Mapping[Period, Window], counted: Q | None = None, without: Collection[str] = ()
+) -> list[Adjustment]:
+    """
+    Return what was reset of anybody's windows, in records that meet a condition, without these charge ids: one query.
+
+    It is a range of the index by kind: there are as many such records as admins have made.
+    """
+    rows = _records().filter(
+        Q() if counted is None else counted,
+        _within(windows),
+        kind=SpendRecord.Kind.ADJUSTMENT,
+        charge_id__startswith=RESET_PREFIX,
+    )
+    found = (Adjustment.read(*row) for row in rows.values_list("charge_id", "metadata") if row[0] not in without)
+    return [each for each in found if each is not None]
 
 
 _COLUMNS: Final = {Scope.USER: "user_id", Scope.PROJECT: "project_id"}
