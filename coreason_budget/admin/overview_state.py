@@ -12,6 +12,8 @@ from django.utils.translation import ngettext
 
 from .. import service
 from ..exceptions import BudgetError
+from ..ledger.adjustments import adjusted
+from ..ledger.records import adjustments
 from ..management.doctor import examine
 from ..management.finding import Level
 from ..management.holds import OpenHolds, open_holds
@@ -121,7 +123,7 @@ def tiles(sums: Mapping[Period, Amounts], windows: Mapping[Period, Window], live
     titles = {Period.DAY: _("Today"), Period.WEEK: _("This week"), Period.MONTH: _("This month")}
     by_period = {Period(account.period): account for account in live.accounts.get(GLOBAL, ())}
     places = words.fine_places([each.total for each in sums.values()])
-    made = []
+    resets, made = adjusted(adjustments(windows), GLOBAL, windows), []
     for period, title in titles.items():
         account, nanos = by_period.get(period), sums[period].total
         left = account.remaining if account else None
@@ -132,7 +134,7 @@ def tiles(sums: Mapping[Period, Amounts], windows: Mapping[Period, Window], live
                 spent=words.exact(to_usd(nanos), places),
                 bar=Bar(Scope.GLOBAL, period, State.of(account), title, account) if account else None,
                 remaining=None if left is None else words.figure(left, "down"),
-                apart=_apart(to_nanos(account.spent, signed=True) - nanos) if account else "",
+                apart=_apart(to_nanos(account.spent, signed=True) - nanos, resets[period]) if account else "",
                 refused=refused(live.refused, windows[period].first_day, windows[Period.DAY].first_day),
                 resets=windows[period].end,
             )
@@ -156,9 +158,14 @@ def ends_at(seconds: float) -> datetime:
     return timezone.now() + timedelta(seconds=seconds)
 
 
-def _apart(nanos: int) -> str:
+def _apart(nanos: int, reset: int) -> str:
+    """Return why the ledger counts so much more (nano-USD) than the records: what of it was reset, and all else."""
+    told, nanos = [], nanos - reset
+    if reset:
+        said = _("%(amount)s of it was reset: it counts no more against the limit.")
+        told.append(said % {"amount": words.usd(to_usd(-reset))})
     if nanos > 0:
-        return _("%(amount)s more is on its way to the records.") % {"amount": words.usd(to_usd(nanos))}
+        told.append(_("%(amount)s more is on its way to the records.") % {"amount": words.usd(to_usd(nanos))})
     if nanos < 0:
-        return _("The ledger has %(amount)s of this still to count.") % {"amount": words.usd(to_usd(-nanos))}
-    return ""
+        told.append(_("The ledger has %(amount)s of this still to count.") % {"amount": words.usd(to_usd(-nanos))})
+    return " ".join(told)

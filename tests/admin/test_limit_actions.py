@@ -295,7 +295,7 @@ def test_more_than_a_page_can_list_is_refused(boss, monkeypatch):
 def test_the_form_of_a_limit_has_buttons_for_all(boss, apollo):
     page = boss.get("projectlimit_change", apollo.pk)
 
-    assert page.tools == ["boost_today", "block_now", "remove_override"]
+    assert page.tools == ["boost_today", "block_now", "remove_override", "reset_window"]
     for form in page.root.all("form", "budget-tool"):
         assert form.attributes["method"] == "post"
         assert form.attributes["action"] == "/admin/coreason_budget/projectlimit/"
