@@ -11,7 +11,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext
 
 from .. import service
 from ..exceptions import BudgetError, BudgetUnavailableError
@@ -189,10 +189,18 @@ def _asked(
         title=_("Reset window"),
         lead=_(
             "What is spent below counts no more against these limits, until their windows end. It stays spent: no "
-            "record, no report and no other limit changes. What is held stays held, and what is spent from now on counts."
+            "record, no report and no other limit changes. What is held stays held, and what is spent from now on "
+            "counts."
         ),
         caption=_("What will happen"),
-        headers=[_("Whose"), _("Period"), _("Window"), _("Spent"), _("Held"), _("Then")],
+        headers=[
+            _("Whose"),
+            _("Period"),
+            _("Window"),
+            pgettext("budget", "Spent"),
+            pgettext("budget", "Held"),
+            _("Then"),
+        ],
         rows=[
             (
                 words.named(words.whose(limit)),

@@ -160,7 +160,7 @@ def test_the_overview_says_what_was_reset_of_the_site(boss, limit):
     assert "$0.75 of it was reset: it counts no more against the limit." in text
     assert "still to count" not in text
     row = boss.get("spendrecord_changelist", kind__exact="adjustment").texts[0]
-    assert row["user"] == "–"
+    assert row["user"] == "\N{EN DASH}"
 
 
 @pytest.mark.parametrize(

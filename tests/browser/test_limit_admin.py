@@ -115,6 +115,25 @@ def test_limits_are_taken_from_a_file(visit: Callable[..., Visitor], stage: Stag
     assert stage("tell", user)["limit"] == "7.5"
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_window_is_reset_and_its_user_goes_on(visit: Callable[..., Visitor], stage: Stage, scheme: str) -> None:
+    user = f"rita-{scheme}"
+    stage("set_up", {user: {"limit": "1"}})
+    stage("charge", [{"user": user, "cost": "0.75", "project": "support", "charge_id": f"of-{user}"}])
+    admin = AdminPage(visit("admin", color_scheme=scheme))
+    admin.open("userlimit")
+    admin.choose(admin.row(user), "Reset window…")
+    expect(admin.page.get_by_role("row", name=user)).to_contain_text("$0.75")
+
+    admin.confirm(reason="a loop of ours")
+
+    expect(admin.said).to_contain_text("1 window was reset.")
+    expect(admin.row(user)).to_contain_text("$0.00 of $1.00")
+    admin.open("spendrecord")
+    expect(admin.row(f"of-{user}")).to_contain_text("$0.75")
+    expect(admin.row("$0.75 less counts per day").filter(has_text=user)).to_contain_text("adjustment")
+
+
 # What every page of these must be for those who do not see it.
 
 
@@ -153,7 +172,14 @@ def foreseen(admin: AdminPage, stage: Stage, user: str) -> Page:
     return admin.page
 
 
-SCENES = (conflict, models, price, mistakes, foreseen)
+def reset(admin: AdminPage, stage: Stage, user: str) -> Page:
+    stage("charge", [{"user": user, "cost": "0.5", "project": "support", "charge_id": f"of-{user}"}])
+    admin.open("userlimit")
+    admin.choose(admin.row(user), "Reset window…")
+    return admin.page
+
+
+SCENES = (reset, conflict, models, price, mistakes, foreseen)
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
