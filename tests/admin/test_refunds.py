@@ -183,7 +183,7 @@ def test_what_cannot_be_refunded_has_no_button(boss, values):
 def test_a_selection_that_is_not_there_refunds_nothing(boss):
     page = boss.act("spendrecord", "refund", [SpendRecord(pk=999)], confirmed="yes", amount="", reason="x")
 
-    assert page.messages == []
+    assert page.messages == ["What was chosen is gone. Nothing was changed."]
     assert refunds() == {}
 
 
