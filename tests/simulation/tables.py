@@ -20,7 +20,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import OperationalError, connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 
-from coreason_budget.models import GlobalLimit, ModelPrice, ProjectLimit, SpendRecord, UserLimit
+from coreason_budget.models import DailySum, GlobalLimit, ModelPrice, ProjectLimit, SpendRecord, UserLimit
 from coreason_budget.periods import to_ms
 
 if TYPE_CHECKING:
@@ -110,14 +110,14 @@ class Tables:
     def _create(self) -> None:
         with self._connection.schema_editor() as editor:
             user = get_user_model()
-            for model in (ContentType, user, UserLimit, ProjectLimit, GlobalLimit, ModelPrice, SpendRecord):
+            for model in (ContentType, user, UserLimit, ProjectLimit, GlobalLimit, ModelPrice, SpendRecord, DailySum):
                 editor.create_model(model)
         for pk in USERS:
             user.objects.create(pk=pk, username=f"user-{pk}")
 
     def empty(self) -> None:
         """Forget all records and limits."""
-        for model in (UserLimit, ProjectLimit, GlobalLimit, SpendRecord):
+        for model in (UserLimit, ProjectLimit, GlobalLimit, SpendRecord, DailySum):
             self._ask(f"DELETE FROM {model._meta.db_table}")
         self._connection.connection.commit()
         self.version += 1
