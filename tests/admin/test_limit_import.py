@@ -369,6 +369,7 @@ def test_looking_at_a_file_costs_the_same_for_any_number_of_rows(boss, django_as
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_ten_thousand_rows_are_looked_at_and_saved(boss):
     text = "project,period,amount_usd,reason\n" + "".join(f"project-{n},day,{n}.5,some reason\n" for n in range(10_000))
 

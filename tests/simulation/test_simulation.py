@@ -6,7 +6,6 @@ They run in processes of their own, without the test runner's database, and on a
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Final
 
 import pytest
 
+from ..environment import own_environment
 from .regressions import REGRESSIONS
 
 ROOT: Final = Path(__file__).parents[2]
@@ -24,12 +24,10 @@ FIRST: Final = 1_000_000
 
 def simulate(*arguments: object, **environment: str) -> str:
     """Run ``python -m tests.simulation`` and return what it says. Raise AssertionError if a promise is broken."""
-    # Coverage does not understand tasks that share a thread, and takes its time.
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "COV_"))}
     done = subprocess.run(
         [sys.executable, "-m", "tests.simulation", *map(str, arguments)],
         cwd=ROOT,
-        env=env | environment,
+        env=own_environment(**environment),  # coverage does not understand tasks that share a thread
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
