@@ -134,7 +134,7 @@ class RefundError(BudgetError, ValueError):
 
 
 class ResetError(BudgetError, ValueError):
-    """A window cannot be reset: another one runs, it was reset meanwhile, or not that much counts in it."""
+    """A window cannot be reset: another one runs, it was reset meanwhile, not that much counts, or no limit."""
 
 
 class HoldClosedError(BudgetError, ValueError):

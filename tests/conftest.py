@@ -175,7 +175,11 @@ def server_backend(name: str, server: RealServer) -> Backend:
 
 
 @pytest.fixture(
-    params=["fake", "real", pytest.param("redis", marks=[pytest.mark.debian("redis-server"), pytest.mark.once])]
+    params=[
+        pytest.param("fake", marks=pytest.mark.once),
+        "real",
+        pytest.param("redis", marks=[pytest.mark.debian("redis-server"), pytest.mark.once]),
+    ]
 )
 def backend(request: pytest.FixtureRequest, settings: Settings) -> Backend:
     """Run the test on fakeredis, on Valkey and on Debian's Redis, each empty, as the cache ``default``."""

@@ -42,7 +42,6 @@ else:
 __all__ = ["TransferMixin", "is_installed"]
 
 _BYTE_ORDER_MARK: Final = "\ufeff"  # without it spreadsheets take UTF-8 for something else
-_SALT: Final = "coreason_budget.limits"
 #: So many changes are listed; the others are counted.
 SHOWN: Final = 500
 _SHORT: Final = 80
@@ -137,7 +136,7 @@ def _foreseen(model_admin: ModelAdmin[Any], request: HttpRequest, content: bytes
     """Return the page that shows what a file would change, or all that is wrong with it."""
     resource = _resource(model_admin, content)
     errors = resource.take(dry_run=True)
-    packed = signing.dumps([content.decode("utf-8-sig"), resource.state], salt=_SALT, compress=True)
+    packed = signing.dumps([content.decode("utf-8-sig"), resource.state], salt=_salt(model_admin), compress=True)
     return _page(
         model_admin,
         request,
@@ -154,7 +153,7 @@ def _foreseen(model_admin: ModelAdmin[Any], request: HttpRequest, content: bytes
 def _confirmed(model_admin: ModelAdmin[Any], request: HttpRequest, packed: str) -> HttpResponse:
     """Change the limits, all or none; if somebody has changed one of them meanwhile, ask again."""
     try:
-        text, state = signing.loads(packed, salt=_SALT)
+        text, state = signing.loads(packed, salt=_salt(model_admin))
     except signing.BadSignature:
         messages.error(request, _("That page can no longer be confirmed. Choose the file again."))
         return _page(model_admin, request, FileForm())
@@ -163,6 +162,11 @@ def _confirmed(model_admin: ModelAdmin[Any], request: HttpRequest, packed: str) 
         return _done(model_admin, request, _carry_out(model_admin, request, content, state))
     messages.warning(request, _("Limits were changed meanwhile. Nothing was saved; look at it again."))
     return _foreseen(model_admin, request, content)
+
+
+def _salt(model_admin: ModelAdmin[Any]) -> str:
+    """Return what makes a page of one kind of limits worthless to another."""
+    return model_admin.opts.label
 
 
 class _OvertakenError(Exception):

@@ -13,6 +13,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from .. import service
+from ..history import kept_from
 from ..ledger.adjustments import Adjustment
 from ..models import SpendRecord
 from ..money import to_usd
@@ -130,6 +132,8 @@ class SpendRecordAdmin(RecordModelAdmin):
             shown["max_count"] = MAX_COUNT
             if shown["cl"].paginator.has_more:  # an action on all concerns also those that are not counted
                 shown["module_name"] = _("spend records and all older ones")
+            else:  # whoever misses a record here has not yet looked at all there ever were
+                shown["kept_from"] = kept_from(service.manager().config.time_zone)
         return response
 
     # Each refund is booked by itself and stays, so a transaction of the request (ATOMIC_REQUESTS) could only undo the

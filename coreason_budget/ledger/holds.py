@@ -96,6 +96,9 @@ def _ask(ledger: RedisLedger, request: HoldRequest) -> Operation[Granted | Refus
             raise ChargeConflictError(
                 f"The hold id {request.hold_id!r} was used before with another amount or account."
             )
+        case ["gone", "open"] if not request.nonce:
+            ledger.lost += 1  # it was executed unseen, by a server that is no more; nobody must wait for its deadline
+            raise LostReplyError(f"The hold {request.hold_id!r} is of a server that is no more; reserve once more.")
         case _:
             raise HoldClosedError(f"The hold {request.hold_id!r} has ended before: {reply[-1] or 'unknown'}.")
 

@@ -212,8 +212,8 @@ def total(
     Return what a subject spent in windows, in nano-USD, and when (ms) it last spent in or after them.
 
     It counts records up to a point of the journal and those that have no place in it, not the charge ids ``without``,
-    and daily sums of pruned records: the journal has none of those any more. What was reset
-    of the windows is one query more.
+    and daily sums of pruned records: the journal has none of those any more. What was reset of the windows is one
+    query more.
     """
     if not windows:
         return {}, 0
@@ -241,11 +241,9 @@ def totals(subjects: Sequence[Subject], windows: Mapping[Period, Window]) -> dic
     return {Subject(scope, name): _by_period(windows, sums) for (name,), sums in rows}
 
 
-def adjustments(
-    windows: Mapping[Period, Window], counted: Q | None = None, without: Collection[str] = ()
-) -> list[Adjustment]:
+def adjustments(windows: Mapping[Period, Window], counted: Q | None = None) -> list[Adjustment]:
     """
-    Return what was reset of anybody's windows, in records that meet a condition, without these charge ids: one query.
+    Return what was reset of anybody's windows, in records that meet a condition: one query.
 
     It is a range of the index by kind: there are as many such records as admins have made.
     """
@@ -255,7 +253,7 @@ def adjustments(
         kind=SpendRecord.Kind.ADJUSTMENT,
         charge_id__startswith=RESET_PREFIX,
     )
-    found = (Adjustment.read(*row) for row in rows.values_list("charge_id", "metadata") if row[0] not in without)
+    found = (Adjustment.read(*row) for row in rows.values_list("charge_id", "metadata"))
     return [each for each in found if each is not None]
 
 

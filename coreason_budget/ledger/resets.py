@@ -54,9 +54,9 @@ def reset(ledger: RedisLedger, wanted: Reset, *, nonce: str) -> Operation[Accoun
     """
     Book an adjustment of one window, now, write it to the database, and return how the account stands then.
 
-    Raise ResetError if another window runs by now, if the window was reset meanwhile or not that much counts in it any
-    more. Raise BudgetUnavailableError if Redis or the database does not answer: nothing is booked then, or if only the
-    answer was lost, whoever asks again with the same number is told.
+    Raise ResetError if another window runs by now, if the window was reset meanwhile, if not that much counts in it any
+    more, or if no limit is in force for it. Raise BudgetUnavailableError if Redis or the database does not answer:
+    nothing is booked then, or if only the answer was lost, whoever asks again with the same number is told.
     """
     from .records import is_kept, place_of
 
@@ -95,9 +95,9 @@ def reset(ledger: RedisLedger, wanted: Reset, *, nonce: str) -> Operation[Accoun
                 f"Of {wanted.subject.label} only {to_usd(int(spent)):f} USD count in the {wanted.period} "
                 f"{wanted.window} by now, not the {to_usd(wanted.spent):f} USD that were seen; look again."
             )
-        case _:
-            raise BudgetUnavailableError(
-                f"Redis knows no limit of {wanted.subject.label} per {wanted.period} yet; try again in a while."
+        case _:  # unknown
+            raise ResetError(
+                f"No limit of {wanted.subject.label} per {wanted.period} is in force yet, or any more; look again."
             )
     booking = Booking(charge, answer.journal_id, answer.at)
 

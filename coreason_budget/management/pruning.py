@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, OperationalError, router, transaction
 
+from ..ledger.adjustments import RESET_PREFIX
 from ..models import DailySum, SpendRecord
 from ..periods import Period, Window, window_at, window_named
 
@@ -65,7 +66,8 @@ class Pruning:
     Prunes the records booked before a day of the budget's calendar, ``batch_size`` in a transaction.
 
     ``waiting`` are charge ids that the journal still has. Their records stay: whoever rebuilds an account leaves out
-    the record of what he has found in the journal, and could not leave it out of a sum. Uncounted records stay too.
+    the record of what he has found in the journal, and could not leave it out of a sum. Uncounted records stay too,
+    and resets of windows for good: they cost nothing, and only they say who did it and why.
     """
 
     before: date
@@ -102,6 +104,7 @@ class Pruning:
     def _prunable(self) -> QuerySet[SpendRecord]:
         """Return the records; refunds stay a day longer, or by clocks that differ one could go before its original."""
         records = self._records().filter(at__lt=self._end, journal_id__isnull=False)
+        records = records.exclude(kind=SpendRecord.Kind.ADJUSTMENT, charge_id__startswith=RESET_PREFIX)
         records = records.exclude(kind=SpendRecord.Kind.REFUND, at__gte=self._end - _REFUNDS_STAY)
         return records.exclude(charge_id__in=self.waiting) if self.waiting else records
 

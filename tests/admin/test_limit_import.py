@@ -8,7 +8,6 @@ from decimal import Decimal
 import pytest
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.auth.models import User
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import IntegrityError
 from django.db.models.signals import post_save, pre_save
 from django.urls import reverse
@@ -18,29 +17,10 @@ from coreason_budget import BudgetExceededError, service
 from coreason_budget.admin import limit_file, limit_transfer
 from coreason_budget.models import GlobalLimit, ProjectLimit, UserLimit
 
+from .limit_files import HEAD, confirm, looked_at, upload
 from .pages import Page
 
 pytestmark = pytest.mark.usefixtures("ledger")
-
-HEAD = "scope,user,period,amount_usd,boost_usd,boost_until,reason\n"
-
-
-def upload(somebody, text, model="userlimit", **options):
-    content = text if isinstance(text, bytes) else text.encode()
-    url = reverse(f"admin:coreason_budget_{model}_import")
-    return somebody.client.post(url, {"file": SimpleUploadedFile("limits.csv", content)}, follow=True, **options)
-
-
-def looked_at(somebody, text, model="userlimit"):
-    return Page(upload(somebody, text, model))
-
-
-def packed(page):
-    return page.root.one("input", name="packed").attributes["value"]
-
-
-def confirm(somebody, page, model="userlimit"):
-    return Page(somebody.post(f"{model}_import", packed=packed(page)))
 
 
 def problems(page):
@@ -278,6 +258,15 @@ def test_sent_twice_it_is_done_once(boss, people):
     assert LogEntry.objects.count() == 1
 
 
+def test_what_was_shown_of_one_kind_of_limits_is_not_taken_for_another(boss):
+    page = looked_at(boss, "period,amount_usd\nday,6\n", "globallimit")
+
+    done = confirm(boss, page, "projectlimit")
+
+    assert done.messages == ["That page can no longer be confirmed. Choose the file again."]
+    assert not GlobalLimit.objects.exists()
+
+
 @pytest.mark.parametrize("sent", ["", "x", "W10:abc"])
 def test_what_was_tampered_with_is_not_taken(boss, sent):
     page = Page(boss.post("userlimit_import", packed=sent))
@@ -336,48 +325,6 @@ def test_project_ids_that_the_ledger_would_refuse_are_refused(boss, name):
     assert not ProjectLimit.objects.exists()
 
 
-# out
-
-
-HOSTILE = ["=cmd|' /C calc'!A0", "+1", "-1", "@x", "'=x", "''=x", "'x", "<script>alert(1)</script>", 'a,b;"c"']
-
-
-def test_an_export_is_harmless_in_a_spreadsheet_and_comes_back_as_it_was(boss):
-    for name in HOSTILE:
-        ProjectLimit.objects.create(project_id=name, amount_usd="0.000000001", reason=name)
-
-    content = boss.client.get(reverse("admin:coreason_budget_projectlimit_export"))
-
-    text = content.content.decode("utf-8-sig")
-    assert content.headers["Content-Type"] == "text/csv; charset=utf-8"
-    assert text.splitlines()[:2] == [
-        "scope,project,period,amount_usd,boost_usd,boost_until,reason",
-        "project,'=cmd|' /C calc'!A0,day,0.000000001,,,'=cmd|' /C calc'!A0",
-    ]
-    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in text.replace("\r\n", ",").split(","))
-    ProjectLimit.objects.all().delete()
-    page = looked_at(boss, content.content, "projectlimit")
-    assert "<script>alert" not in page.html
-    confirm(boss, page, "projectlimit")
-    assert list(ProjectLimit.objects.order_by("pk").values_list("project_id", "reason")) == [
-        (name, name) for name in HOSTILE
-    ]
-
-
-def test_an_export_has_amounts_boosts_and_instants_for_machines(boss, ann):
-    end = datetime(2090, 11, 23, 12, 30, tzinfo=UTC)
-    UserLimit.objects.create(user=ann, amount_usd=None, period="week", reason="pilot")
-    UserLimit.objects.create(user=ann, amount_usd="1000", boost_usd="1200.5", boost_until=end)
-
-    content = boss.client.get(reverse("admin:coreason_budget_userlimit_export")).content.decode("utf-8-sig")
-
-    assert content.splitlines() == [
-        HEAD.strip(),
-        "user,ann,week,unlimited,,,pilot",
-        "user,ann,day,1000,1200.5,2090-11-23T12:30:00Z,",
-    ]
-
-
 # who may
 
 
@@ -421,15 +368,8 @@ def test_looking_at_a_file_costs_the_same_for_any_number_of_rows(boss, django_as
             upload(boss, text)
 
 
-def test_an_export_asks_the_database_once(boss, django_assert_num_queries):
-    for number in range(20):
-        UserLimit.objects.create(user=User.objects.create_user(f"user{number}"), amount_usd=1)
-
-    with django_assert_num_queries(3):  # session, user, the limits with their users
-        boss.client.get(reverse("admin:coreason_budget_userlimit_export"))
-
-
 @pytest.mark.slow
+@pytest.mark.once
 def test_ten_thousand_rows_are_looked_at_and_saved(boss):
     text = "project,period,amount_usd,reason\n" + "".join(f"project-{n},day,{n}.5,some reason\n" for n in range(10_000))
 

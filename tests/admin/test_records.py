@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 
 from coreason_budget import service
 from coreason_budget.admin import record_search
-from coreason_budget.models import SpendRecord
+from coreason_budget.models import DailySum, SpendRecord
 
 from .conftest import booked
 
@@ -183,7 +183,8 @@ def test_the_list_has_a_fixed_number_of_queries(boss, django_assert_num_queries)
     kept("refund:c119", kind="refund", cost_nanos=-1)
     boss.get("spendrecord_changelist")
 
-    with django_assert_num_queries(6):  # session, user, the bounded count, the page, its users, its refunds
+    # Session, user, the bounded count, the page, its users, its refunds, the day of the latest sum.
+    with django_assert_num_queries(7):
         page = boss.get("spendrecord_changelist")
 
     assert len(page.rows) == 100
@@ -195,6 +196,27 @@ def test_the_page_of_a_record_has_a_fixed_number_of_queries(boss, ann, django_as
 
     with django_assert_num_queries(5):  # session, user, the record, its user, its refund
         boss.get("spendrecord_change", record.pk)
+
+
+def test_a_list_that_ends_says_since_when_there_are_single_records(boss):
+    def said():
+        return [each.text for each in boss.get("spendrecord_changelist").root.all("p", "budget-more")]
+
+    kept("there")
+    assert said() == []
+
+    DailySum.objects.create(
+        at=datetime(2026, 3, 2, 12, tzinfo=UTC),
+        kind="charge",
+        cost_nanos=1,
+        given_back_nanos=0,
+        records=1,
+        input_tokens=0,
+        output_tokens=0,
+    )
+    assert said() == [
+        "Single records are kept from 2026-03-03 on. Older ones were pruned: the overview has their daily sums."
+    ]
 
 
 def test_the_list_counts_no_further_than_its_pages_reach(boss, monkeypatch, django_assert_num_queries):
@@ -230,7 +252,7 @@ def test_the_newest_record_is_first_whatever_the_address_says(boss, query, djang
     for number in range(3):
         kept(f"c{number}", cost_nanos=100 - number, at=NOON - timedelta(hours=number))
 
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         page = boss.get("spendrecord_changelist", **query)
 
     assert ids(page) == ["c2", "c1", "c0"]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Visitor"]
 
-TIMEOUT: Final = 30_000  # milliseconds; the first answer imports litellm, which takes seconds
+TIMEOUT: Final = 60_000  # milliseconds; the first answer imports litellm: seconds, and more where it is compiled first
 expect.set_options(timeout=TIMEOUT)
 
 # What breaks the policy is told to the page; Chromium writes it to the console too, but not in every case as an error.

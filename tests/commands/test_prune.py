@@ -6,6 +6,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
+from threading import Event
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -91,7 +92,7 @@ def accounts(days: list[date], zone: ZoneInfo) -> Iterator[Any]:
 def test_whoever_sums_up_comes_to_the_same_before_and_after(seed: int) -> None:
     chance = random.Random(seed)
     zone = ZoneInfo(chance.choice(["UTC", "Europe/Berlin", "Pacific/Auckland", "America/St_Johns"]))
-    first, last = date(2026, 3, 20), date(2026, 4, 8)  # clocks change in between
+    first, last = date(2026, 3, 27), date(2026, 4, 7)  # clocks and the month change in between
     start = window_named(Period.DAY, first.isoformat(), zone).start
     seconds = round((window_named(Period.DAY, last.isoformat(), zone).end - start).total_seconds())
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
@@ -155,13 +156,14 @@ def test_what_the_ledger_or_a_refund_may_still_need_stays() -> None:
     kept(day, charge_id="in the journal")
     kept(day, charge_id="refund of tomorrow's", kind="refund")
     kept(day - timedelta(days=1), charge_id="an older refund", kind="refund")
-    kept(day, charge_id="gone")
+    kept(day, 0, charge_id="reset:0123:1", kind="adjustment")
+    kept(day, charge_id="gone", kind="adjustment")
     kept(day + timedelta(hours=12), charge_id="the next day")
     work = Pruning(date(2026, 3, 3), ZoneInfo("UTC"), 10, ("in the journal",))
 
     assert (work.count(), work.count_staying(), sum(work.batches())) == (2, 2, 2)
 
-    left = {"uncounted", "in the journal", "refund of tomorrow's", "the next day"}
+    left = {"uncounted", "in the journal", "refund of tomorrow's", "reset:0123:1", "the next day"}
     assert set(SpendRecord.objects.values_list("charge_id", flat=True)) == left
 
 
@@ -195,19 +197,63 @@ def test_who_is_killed_before_a_step_has_done_whole_batches(
 def test_a_batch_that_somebody_else_has_pruned_is_done_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         kept(datetime(2026, 3, 2, 12, tzinfo=UTC), 10**number)
-    work, others = Pruning._add, [SpendRecord.objects.filter(charge_id="kept-0")]
-    delete = QuerySet.delete
+    delete, tries = QuerySet.delete, list[Any]()
 
     def overtaken(rows: Any) -> Any:
-        if others and rows.model is SpendRecord:
-            others.pop().update(charge_id="kept-0")
-            return 0, {}
-        return delete(rows)
+        tries.append(rows.model)
+        return (0, {}) if len(tries) == 1 else delete(rows)
 
     monkeypatch.setattr(QuerySet, "delete", overtaken)
+
     assert pruned(date(2026, 3, 3)) == 4
+    assert tries == [SpendRecord, SpendRecord]
     assert spent() == 1_111
-    assert work is Pruning._add
+
+
+def test_who_sums_up_in_the_middle_of_a_batch_counts_everything_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    day = window_at(Period.DAY, datetime(2026, 3, 2, 12, tzinfo=UTC), ZoneInfo("UTC"))
+    for number in range(4):
+        kept(day.start + timedelta(hours=12), 10**number)
+    add, is_deleted, go_on = Pruning._add, Event(), Event()
+
+    def slow(work: Pruning, *args: Any) -> None:
+        is_deleted.set()
+        assert go_on.wait(60)
+        add(work, *args)
+
+    def prune() -> int:
+        try:
+            return pruned(date(2026, 3, 3))
+        finally:
+            connection.close()
+
+    def rebuilt() -> int:
+        return total(GLOBAL, {Period.DAY: day}, POINT, set())[0][Period.DAY]
+
+    monkeypatch.setattr(Pruning, "_add", slow)
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(prune)
+        try:
+            assert is_deleted.wait(60)
+            assert (rebuilt(), spent()) == (1_111, 1_111)
+        finally:
+            go_on.set()
+        assert run.result(60) == 4
+
+    assert (rebuilt(), spent(), SpendRecord.objects.count()) == (1_111, 1_111, 0)
+
+
+def test_a_question_is_one_statement_that_no_prune_can_come_between(django_assert_num_queries: Any) -> None:
+    kept(datetime(2026, 3, 2, 12, tzinfo=UTC), 5)
+    day = window_at(Period.DAY, datetime(2026, 3, 2, 12, tzinfo=UTC), ZoneInfo("UTC"))
+    ann = Subject(Scope.USER, "ann")
+
+    with django_assert_num_queries(1):
+        assert spent() == 5
+    with django_assert_num_queries(2):  # the other is what was reset, which is not pruned
+        assert total(ann, {Period.DAY: day}, POINT, set())[0] == {Period.DAY: 5}
+    with django_assert_num_queries(1):
+        assert totals([ann], {Period.DAY: day}) == {ann: {Period.DAY: 5}}
 
 
 def test_two_at_once_and_a_late_charge_count_everything_once() -> None:

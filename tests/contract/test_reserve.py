@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from coreason_budget import BudgetExceededError, HoldClosedError
+from coreason_budget import BudgetExceededError, BudgetUnavailableError, HoldClosedError, guard
 
-from .tools import account, dump, held, spent
+from .tools import account, dump, held, lose_accounts, spent
 
 if TYPE_CHECKING:
     from coreason_budget import BudgetManager
@@ -195,6 +195,26 @@ def test_a_reservation_that_has_ended_is_not_entered_again(driver: Driver, budge
 
     with pytest.raises(HoldClosedError, match="has ended"), driver.entered(hold):
         pass
+
+
+def test_a_hold_that_only_an_older_dump_has_is_given_back_and_the_caller_asked_to_come_again(
+    driver: Driver, budget: BudgetManager, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a request that was executed unseen is in the dump that a server starts from."""
+    hold = driver(budget, "reserve", "ann", amount="0.5")
+    with backend.client() as client:
+        client.hset(budget.ledger.keys.hold(hold.id), "e", "a run that is over")
+    lose_accounts(backend)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(guard, "token_hex", lambda _: hold.id)
+        with pytest.raises(BudgetUnavailableError, match="is of a server that is no more"):
+            driver(budget, "reserve", "ann", amount="0.5")
+
+    assert budget.flush(10)
+    with backend.client() as client:
+        assert client.hget(budget.ledger.keys.hold(hold.id), "st") in {b"closed", "closed"}
+    driver(budget, "reserve", "ann", amount="0.9")
 
 
 def test_a_reservation_says_what_it_is(driver: Driver, budget: BudgetManager) -> None:

@@ -8,13 +8,14 @@ import pytest
 
 from coreason_budget import BudgetExceededError
 from coreason_budget.exceptions import BudgetUnavailableError, ResetError
+from coreason_budget.ledger import records as ledger_records
 from coreason_budget.ledger.connection import Connections
 from coreason_budget.ledger.resets import Reset
 from coreason_budget.models import SpendRecord
 from coreason_budget.money import to_nanos
 from coreason_budget.periods import Period, from_ms, window_at
 from coreason_budget.scopes import GLOBAL, Scope, Subject
-from coreason_budget.signals import budget_threshold_reached, spend_recorded
+from coreason_budget.signals import budget_exceeded, budget_threshold_reached, spend_recorded
 
 from .tools import booked, dump, lose_accounts, records, usd
 
@@ -189,6 +190,22 @@ def test_one_that_redis_alone_remembers_counts_once(
         reset(driver, charged, clock)
 
 
+def test_of_two_that_saw_the_same_the_database_keeps_one(
+    driver: Driver, charged: BudgetManager, clock: Clock, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reset(driver, charged, clock, to=to_nanos("0.3"))
+    driver(charged, "charge", "ann", "0.3", "apollo")
+    assert charged.flush(10)
+    with backend.client() as client:
+        assert client.delete(charged.ledger.keys.charge(SpendRecord.objects.get(kind="adjustment").charge_id))
+    monkeypatch.setattr(ledger_records, "place_of", lambda _: None)  # it was looked up before the other had written
+
+    with pytest.raises(ResetError, match="was reset meanwhile"):
+        reset(driver, charged, clock)
+
+    assert counted(driver, charged)["user day"] == "0.6"
+
+
 class Admins:
     """Many who send one form."""
 
@@ -250,6 +267,20 @@ def test_thresholds_are_told_again_and_no_spend_is(
     assert [(item["status"].scope, item["status"].period, item["threshold"]) for item in reached] == [
         ("user", "day", 50)
     ]
+
+
+def test_the_next_refusal_is_the_first_again(
+    driver: Driver, charged: BudgetManager, clock: Clock, heard: Heard
+) -> None:
+    refused = heard(budget_exceeded)
+    for number in (1, 2):
+        for _ in range(2):
+            with pytest.raises(BudgetExceededError):
+                driver(charged, "check", "ann", amount="0.9")
+        reset(driver, charged, clock, number=number)
+        driver(charged, "charge", "ann", "0.6")
+
+    assert [item["first"] for item in refused] == [True, False, True, False]
 
 
 def test_without_redis_nothing_is_reset(

@@ -15,7 +15,7 @@ FIRST: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """In a file of ``coreason_budget/ledger`` one text, which is there once, is replaced by another.
+    """In a file, named as from ``coreason_budget/ledger``, one text, which is there once, is replaced by another.
 
     It is looked for in cases from the seed ``first`` on, in ``every`` so manieth; first of all by ``tests``, if there
     are some: the simulation sees it seldom or never.
@@ -38,6 +38,12 @@ RESERVE: Final = "lua/reserve.lua"
 CHARGE: Final = "lua/charge.lua"
 BEGIN: Final = "lua/rebuild_begin.lua"
 END: Final = "lua/rebuild_end.lua"
+PRUNING: Final = "../management/pruning.py"
+PRUNED: Final = ("tests/commands/test_prune.py",)
+RESET: Final = "lua/reset.lua"
+#: From here on windows are reset too.
+RESETS: Final = 101_000_000
+CONTRACT: Final = ("tests/contract/test_reset.py",)
 
 
 def _only(profile: str) -> tuple[int, int]:
@@ -212,4 +218,44 @@ FAULTS: Final = (
           "                yield from ledger.release(charge.hold_id, ledger.deposit(accounts))\n"
           '            yield from ledger.call("ack", keys, ["", charge.charge_id, "doubt", indexes])\n',
           tests=("tests/contract/test_reservation_after.py",)),
+    Fault("records that are pruned without a sum", PRUNING, "            self._add(day, rows)\n", "", tests=PRUNED),
+    Fault("a sum that is counted again with the next batch", PRUNING,
+          "                self._sums().filter(pk__in=keys).delete()\n", "                pass\n", tests=PRUNED),
+    Fault("records that two prunes count", PRUNING, "if deleted != len(rows):", "if False:", tests=PRUNED),
+    Fault("a batch that is half done", PRUNING, "with transaction.atomic(using=alias):", "if alias:", tests=PRUNED),
+    Fault("uncounted records that are pruned", PRUNING, "at__lt=self._end, journal_id__isnull=False)",
+          "at__lt=self._end)", tests=PRUNED),
+    Fault("pruned records that the journal still has", PRUNING,
+          "return records.exclude(charge_id__in=self.waiting) if self.waiting else records", "return records",
+          tests=PRUNED),
+    Fault("refunds that are pruned before what they refund", PRUNING,
+          "        records = records.exclude(kind=SpendRecord.Kind.REFUND, at__gte=self._end - _REFUNDS_STAY)\n", "",
+          tests=PRUNED),
+    Fault("daily sums that nobody asks", "../history.py", '(DailySum, self.of, "of_sums")',
+          '(DailySum, self.of & Q(pk=0), "of_sums")', tests=PRUNED),
+    Fault("both tables asked one after the other", "../history.py",
+          "        for place, *row in each[0].union(*each[1:], all=True):\n            yield place, row\n",
+          "        for some in each:\n            for place, *row in some:\n                yield place, row\n",
+          tests=PRUNED),
+    Fault("resets that are pruned", PRUNING,
+          "records = records.exclude(kind=SpendRecord.Kind.ADJUSTMENT, charge_id__startswith=RESET_PREFIX)", "pass",
+          tests=PRUNED),
+    Fault("a reset of an account that is not open", RESET,
+          "if not ready(a, defaults[1]) then return {'missing', '1'} end", "", RESETS),
+    Fault("a reset of a window that has ended", RESET, "if window ~= ARGV[5] then", "if false then", RESETS),
+    Fault("more reset than counts", RESET, "sum - amount >= tonumber(ARGV[7])", "true", RESETS),
+    Fault("a reset of all periods", RESET, "local _, left = spend(a, p, minus(amount))",
+          "local left\nfor _, each in ipairs(a.periods) do _, left = spend(a, each, minus(amount)) end", RESETS),
+    Fault("a reset that nobody remembers", RESET, "remember(KEYS[1], nonce, minus(amount), who, answer, memory)", "",
+          RESETS),
+    Fault("a reset after which no threshold is told", RESET, "if told < tonumber(a[p.k] or 0) then", "if false then",
+          tests=CONTRACT),
+    Fault("a reset after which no refusal is the first", RESET, "redis.call('HDEL', a.key, p.f)\n", "", tests=CONTRACT),
+    Fault("a reset that a rebuild forgets", "records.py", "found[period] + resets[period]", "found[period]", RESETS),
+    Fault("a reset in the journal that a rebuild forgets", "rebuild.py",
+          "    for period, nanos in adjusted(waiting, subject, windows).items():\n        sums[period] += nanos\n", "",
+          RESETS),
+    Fault("a reset of everybody's account", "adjustments.py", "if each.subject == subject and", "if", RESETS),
+    Fault("a second reset that is told to have been one", "resets.py", "        if not kept:", "        if False:",
+          tests=CONTRACT),
 )  # fmt: skip

@@ -6,7 +6,6 @@ What is run on the copy is the suite as it is; only ``coreason_budget`` is anoth
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from ..environment import own_environment
 from .faults import FIRST, Fault
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _run(home: Path, module: str, *arguments: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=home,
-        env={key: value for key, value in os.environ.items() if not key.startswith(("COVERAGE_", "COV_", "PYTEST_"))},
+        env=own_environment(),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

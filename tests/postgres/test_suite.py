@@ -9,6 +9,8 @@ from typing import Final
 
 import pytest
 
+from ..environment import own_environment
+
 ROOT: Final = Path(__file__).parent.parent.parent
 CONTRACT: Final = ("journal", "late", "limits", "outages", "rebuild", "refund")
 FAULTS: Final = ("databases", "housekeeping", "lost_data", "processes")
@@ -32,6 +34,7 @@ def test_the_database_side_passes_on_postgresql(part: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *plugin, *PARTS[part]],
         cwd=ROOT,
+        env=own_environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -95,7 +95,7 @@ class Auditor:
             old = known.get(charge_id)
             if old is None:
                 self.truth.unsettled[charge_id] = dict.fromkeys(row.subjects, self.steps)
-            elif (old.cost, old.subjects, old.at) != (row.cost, row.subjects, row.at):
+            elif (old.cost, old.subjects, old.at, old.reset) != (row.cost, row.subjects, row.at, row.reset):
                 self.broken("10. a record never changes", old, row)
         for charge_id in known:
             self.require("10. a record never goes", charge_id in self.truth.rows, charge_id)
@@ -201,24 +201,25 @@ class Auditor:
         rolls: Collection[str] = (),
         touched: Collection[str] = (),
         free: Collection[str] = (),
+        only: str = "",
     ) -> None:
         """
         Check that accounts have spent so much more than before and no other has changed, and that holds are as known.
 
-        ``rolls`` are those that must be in the windows of an instant now; of those ``touched`` only what is held may
-        change; ``free`` may be anything.
+        They have in each period, or in the ``only`` one, by its code. ``rolls`` are those that must be in the windows
+        of an instant now; of those ``touched`` only what is held may change; ``free`` may be anything.
         """
         for subject in self.world.subjects:
             if subject in free:
                 continue
             if subject in touched:
-                self._moved_one(served, subject, 0, None)
+                self._moved_one(served, subject, 0, None, "")
                 continue
             if subject not in spends and subject not in rolls:
                 old, new = served.before.lines[subject], served.after.lines[subject]
                 self.require("5. no trace on an account", old == new, subject, old, new, served)
                 continue
-            self._moved_one(served, subject, spends.get(subject, 0), instant)
+            self._moved_one(served, subject, spends.get(subject, 0), instant, only)
         for hold_id, line in served.after.lines.items():
             if hold_id in self.world.subjects:
                 continue
@@ -232,7 +233,7 @@ class Auditor:
                 if known.state == "open":
                     self.require("2. its deadline too", hold.deadline == known.deadline, hold_id, hold, known, served)
 
-    def _moved_one(self, served: Served, subject: str, amount: int, instant: int | None) -> None:
+    def _moved_one(self, served: Served, subject: str, amount: int, instant: int | None, only: str) -> None:
         before, after = served.before.account(subject), served.after.account(subject)
         if not self.is_mine(before, served.terms):
             if self.is_mine(before):
@@ -246,7 +247,7 @@ class Auditor:
                 continue
             window = was.window if instant is None else windows.window_at(code, instant, self.zone)
             self.require("windows roll in time", state.window == window, subject, code, state, window, served)
-            expected = (was.spent if was.window == state.window else 0) + amount
+            expected = (was.spent if was.window == state.window else 0) + (amount if only in {"", code} else 0)
             self.require("3. spent changes by the cost", state.spent == expected, subject, code, was, state, served)
         if self.is_entering(before, after):
             self.require("7. it may have spent there", after.doubt, subject, before, after, served)
@@ -280,7 +281,12 @@ class Auditor:
         """
         has_lost_data = self.world.has_lost_data
         lowered = any(
-            (booked.entry.cost < 0 or booked.is_endangered or (booked.times > 1 and has_lost_data))
+            (
+                booked.entry.cost < 0
+                or booked.entry.reset is not None
+                or booked.is_endangered
+                or (booked.times > 1 and has_lost_data)
+            )
             and subject in booked.entry.subjects
             for booked in self.booked.values()
         )
@@ -298,7 +304,7 @@ class Auditor:
         for code, state in account.periods.items():
             if not state.window or not state.verified:
                 continue
-            low, high = self.truth.bounds(subject, *windows.bounds(code, state.window, self.zone))
+            low, high = self.truth.bounds(subject, windows.span(code, state.window, self.zone))
             ok = low <= state.spent <= high
             self.require("7. spent is what was booked", ok, subject, code, state, f"{low}..{high}")
             if low != high:

@@ -34,7 +34,7 @@ def id_in(key: str) -> str:
 def booked_by(args: Sequence[Any], reply: Any) -> list[str]:
     """Return the charge ids that a reply tells somebody to write down."""
     match name_of(args), [str(part) for part in reply or ()]:
-        case "charge" | "refund", ["ok", "1", *_]:
+        case "charge" | "refund" | "reset", ["ok", "1", *_]:
             charge_id = id_in(args[3])
             return [charge_id, f"{charge_id}~refund"]
         case "sweep", ["expired", *_]:

@@ -1,4 +1,4 @@
-"""The auditor's rules of the scripts that move money: charge, release, extend, sweep, refund."""
+"""The auditor's rules of the scripts that move money: charge, release, extend, sweep, refund, reset."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from . import windows
 from .commands import id_in, subjects_in
 from .holding import is_live, limited, reserve
 from .model import Entry, Hold, Memory
+from .tables import Reset
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -226,6 +227,38 @@ def refund(auditor: Auditor, served: Served) -> None:
             auditor.broken("an answer that nobody knows", served)
 
 
+def reset(auditor: Auditor, served: Served) -> None:
+    """Check that so much less counts in the window that runs, of one account that is open, once."""
+    charge_id, (subject,) = id_in(served.keys[0]), subjects_in(served.keys[2:])
+    code, window, nonce = (str(each) for each in (served.args[3], served.args[4], served.args[7]))
+    amount, least = int(served.args[5]), int(served.args[6])
+    known = auditor.server.memory.get(charge_id)
+    match served.reply:
+        case ["ok", first, cost, text] if known is not None:
+            same = (known.nonce == nonce, known.cost, known.answer)
+            auditor.require("4. the first answer", (first == "1", cost, text) == same, served)
+            auditor.unchanged(served)
+        case ["ok", "1", cost, text]:
+            answer, instant = parse_answer(text), auditor.moment(served, [subject])
+            auditor.require("a reset is booked now", answer.at == instant, answer, instant, served)
+            before, after = served.before.account(subject), served.after.account(subject)
+            is_open = auditor.is_open(before, served.terms) and subject in auditor.server.opened
+            auditor.require("8. an account that is not open is not reset", is_open, before, served)
+            meant = (windows.window_at(code, instant, auditor.zone), -amount)
+            auditor.require("the window that runs is reset, by what was seen", meant == (window, int(cost)), served)
+            auditor.require("no more is reset than counts", after.periods[code].spent >= least >= 0, after, served)
+            auditor.server.memory[charge_id] = Memory(nonce, cost, (subject,), text)
+            auditor.world.firsts.pop((subject, code, window), None)  # the next refusal is a first one again
+            what = Reset(subject, code, window, -amount)
+            entry = Entry(charge_id, 0, (subject,), instant, "", "adjustment", answer.journal_id, what)
+            auditor.book(entry, served.process)
+            auditor.moved(served, {subject: -amount}, instant, rolls=[subject], only=code)
+        case ["missing" | "window" | "short" | "unknown" | "clock", *_]:
+            auditor.unchanged(served)
+        case _:
+            auditor.broken("an answer that nobody knows", served)
+
+
 CHECKS: Final = {
     "reserve": reserve,
     "charge": charge,
@@ -233,4 +266,5 @@ CHECKS: Final = {
     "extend": extend,
     "sweep": sweep,
     "refund": refund,
+    "reset": reset,
 }

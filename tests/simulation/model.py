@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .process import Process
-    from .tables import Row
+    from .tables import Reset, Row
+    from .windows import Span
 
 __all__ = ["Booked", "Entry", "Hold", "Memory", "Server", "Truth"]
 
@@ -49,6 +50,7 @@ class Entry:
     hold_id: str
     kind: str
     journal_id: str
+    reset: Reset | None = None
 
     @property
     def number(self) -> int:
@@ -137,35 +139,35 @@ class Truth:
     unsettled: dict[str, dict[str, int]] = field(default_factory=dict)
     floating: dict[str, Entry] = field(default_factory=dict)
 
-    def parts(self, account: str, start: int, end: int) -> Iterator[tuple[int, bool]]:
-        """Yield each cost that counts in a window of an account, and whether it must."""
+    def parts(self, account: str, span: Span) -> Iterator[tuple[int, bool]]:
+        """Yield each amount that counts in a window of an account, and whether it must."""
         first: dict[str, Entry] = {}
         for entry in self.server.journal.values():
             is_first = first.setdefault(entry.charge_id, entry) is entry
-            if account in entry.subjects and start <= entry.at < end:
-                yield entry.cost, is_first and not self._has_other_row(entry)
+            if nanos := counted(entry, account, span):
+                yield nanos, is_first and not self._has_other_row(entry)
         for charge_id, row in self.rows.items():
-            if account not in row.subjects or not start <= row.at < end:
+            nanos, twin = counted(row, account, span), first.get(charge_id)
+            if not nanos:
                 continue
-            twin = first.get(charge_id)
             if twin is None:
-                yield row.cost, account not in self.unsettled.get(charge_id, ())
+                yield nanos, account not in self.unsettled.get(charge_id, ())
             elif twin.number != row.journal_id:
                 # It was booked again when its id was forgotten. Either counts, until the later one is found out.
-                yield row.cost, account in twin.subjects and start <= twin.at < end and row.cost == twin.cost
+                yield nanos, nanos == counted(twin, account, span)
         for charge_id, entry in self.floating.items():
             is_gone = charge_id not in first and charge_id not in self.rows
-            if is_gone and account in entry.subjects and start <= entry.at < end:
-                yield entry.cost, False
+            if is_gone and (nanos := counted(entry, account, span)):
+                yield nanos, False
 
     def _has_other_row(self, entry: Entry) -> bool:
         row = self.rows.get(entry.charge_id)
         return row is not None and row.journal_id != entry.number
 
-    def bounds(self, account: str, start: int, end: int) -> tuple[int, int]:
+    def bounds(self, account: str, span: Span) -> tuple[int, int]:
         """Return the least and the most that an account must say it has spent in a window."""
         low = high = 0
-        for cost, is_firm in self.parts(account, start, end):
+        for cost, is_firm in self.parts(account, span):
             if is_firm:
                 low += cost
                 high += cost
@@ -174,3 +176,11 @@ class Truth:
             else:
                 high += cost
         return low, high
+
+
+def counted(booking: Entry | Row, account: str, span: Span) -> int:
+    """Return how much a booking counts in a window of an account, in nano-USD."""
+    if booking.reset is not None:
+        meant = (booking.reset.subject, booking.reset.code, booking.reset.window)
+        return booking.reset.nanos if meant == (account, span.code, span.name) else 0
+    return booking.cost if account in booking.subjects and span.start <= booking.at < span.end else 0

@@ -9,6 +9,7 @@ from coreason_budget import BudgetExceededError, BudgetUnavailableError
 
 from . import windows
 from .clock import HOUR, MINUTE, SECOND
+from .model import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,6 +103,8 @@ class Rest:
                 costs = {booked.entry.cost, *(other.cost for other in world.accepted if other.charge_id == charge_id)}
                 by_its_cost = rows[charge_id].cost in costs or booked.times > 1
                 auditor.require("3. by its cost", by_its_cost, booked, rows[charge_id])
+                as_reset = rows[charge_id].reset == booked.entry.reset or booked.times > 1
+                auditor.require("3. by what was reset", as_reset, booked, rows[charge_id])
         for accepted in world.accepted:
             booked_once = auditor.booked.get(accepted.charge_id)
             excused = accepted.process.dead and (booked_once is None or booked_once.is_endangered)
@@ -148,9 +151,9 @@ class Rest:
             for code, state in account.periods.items():
                 if not state.verified or not state.window:
                     continue
-                start, end = windows.bounds(code, state.window, auditor.zone)
-                rows = [row for row in auditor.truth.rows.values() if subject in row.subjects and start <= row.at < end]
-                total = sum(row.cost for row in rows)
+                span = windows.span(code, state.window, auditor.zone)
+                rows = [row for row in auditor.truth.rows.values() if counted(row, subject, span)]
+                total = sum(counted(row, subject, span) for row in rows)
                 if not exactly and state.spent != total:
                     auditor.counts["wrong until verified"] += 1
                     excused = [*self._unsettled(subject), *self._gone(subject)]

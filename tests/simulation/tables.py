@@ -8,6 +8,7 @@ connection of its own. Callers who are in a transaction have connections of thei
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,19 +21,31 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import OperationalError, connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 
-from coreason_budget.models import GlobalLimit, ModelPrice, ProjectLimit, SpendRecord, UserLimit
+from coreason_budget.models import DailySum, GlobalLimit, ModelPrice, ProjectLimit, SpendRecord, UserLimit
 from coreason_budget.periods import to_ms
 
+from .windows import CODES, NAMES
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-__all__ = ["USERS", "Row", "Tables"]
+__all__ = ["USERS", "Reset", "Row", "Tables"]
 
 C = TypeVar("C", bound=DatabaseWrapper)
 
 USERS: Final = (1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """In which window of which account how much less counts (nano-USD, negative)."""
+
+    subject: str
+    code: str
+    window: str
+    nanos: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,7 @@ class Row:
     at: int
     hold_id: str
     kind: str
+    reset: Reset | None = None
 
 
 class LedgersConnection(DatabaseWrapper):
@@ -110,14 +124,14 @@ class Tables:
     def _create(self) -> None:
         with self._connection.schema_editor() as editor:
             user = get_user_model()
-            for model in (ContentType, user, UserLimit, ProjectLimit, GlobalLimit, ModelPrice, SpendRecord):
+            for model in (ContentType, user, UserLimit, ProjectLimit, GlobalLimit, ModelPrice, SpendRecord, DailySum):
                 editor.create_model(model)
         for pk in USERS:
             user.objects.create(pk=pk, username=f"user-{pk}")
 
     def empty(self) -> None:
         """Forget all records and limits."""
-        for model in (UserLimit, ProjectLimit, GlobalLimit, SpendRecord):
+        for model in (UserLimit, ProjectLimit, GlobalLimit, SpendRecord, DailySum):
             self._ask(f"DELETE FROM {model._meta.db_table}")
         self._connection.connection.commit()
         self.version += 1
@@ -127,10 +141,10 @@ class Tables:
         """Return all records by charge id, unnoticed by the hooks."""
         if self._rows[0] != self.version:
             found = self._ask(
-                "SELECT charge_id, journal_id, cost_nanos, user_id, project_id, at, hold_id, kind "
+                "SELECT charge_id, journal_id, cost_nanos, user_id, project_id, at, hold_id, kind, metadata "
                 f"FROM {SpendRecord._meta.db_table}"
             )
-            self._rows = (self.version, {values[0]: _row(*values) for values in found})
+            self._rows = (self.version, {values[0]: _row(values) for values in found})
         return self._rows[1]
 
     def limits(self) -> list[tuple[str, str, str | None]]:
@@ -166,9 +180,16 @@ class Tables:
         return result
 
 
-def _row(
-    charge_id: str, journal_id: int | None, cost: int, user: str, project: str, at: str, hold_id: str, kind: str
-) -> Row:
+def reset_of(metadata: str) -> Reset:
+    """Return what the metadata of an adjustment say."""
+    said = json.loads(metadata)
+    code = next(code for code in CODES if NAMES[code] == said["period"])
+    return Reset(said["adjusts"], code, said["window"], int(said["nanos"]))
+
+
+def _row(values: Sequence[Any]) -> Row:
+    charge_id, journal_id, cost, user, project, at, hold_id, kind, metadata = values
     instant = datetime.fromisoformat(str(at)).replace(tzinfo=UTC)
     subjects = (f"user:{user}", *([f"project:{project}"] if project else []), "global:")
-    return Row(charge_id, journal_id, cost, subjects, to_ms(instant), hold_id, kind)
+    reset = reset_of(metadata) if charge_id.startswith("reset:") else None
+    return Row(charge_id, journal_id, cost, subjects, to_ms(instant), hold_id, kind, reset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,16 @@ NAMES: Final = {"d": "day", "w": "week", "m": "month"}
 ADVERBS: Final = {"d": "daily", "w": "weekly", "m": "monthly"}
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A window of a period: its first instant, and the first after it, in ms."""
+
+    code: str
+    name: str
+    start: int
+    end: int
 
 
 @lru_cache(maxsize=4096)
@@ -38,6 +49,11 @@ def bounds(code: str, window: str, zone: ZoneInfo) -> tuple[int, int]:
             after += timedelta(days=1)
         after = after.replace(day=1)
     return midnight(first, zone), midnight(after, zone)
+
+
+def span(code: str, window: str, zone: ZoneInfo) -> Span:
+    """Return a window with its bounds."""
+    return Span(code, window, *bounds(code, window, zone))
 
 
 def midnight(day: date, zone: ZoneInfo) -> int:

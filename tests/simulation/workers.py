@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from coreason_budget import BudgetExceededError, BudgetUnavailableError, ChargeConflictError, HoldClosedError
-from coreason_budget.exceptions import RefundError
+from coreason_budget.exceptions import RefundError, ResetError
 from coreason_budget.ledger import steps
 from coreason_budget.ledger.database import in_request
+from coreason_budget.ledger.resets import Reset
 from coreason_budget.ledger.steps import Twin
 from coreason_budget.money import to_nanos, to_usd
+from coreason_budget.periods import Period, to_ms
+from coreason_budget.scopes import subject_of_key
 
-from . import limits
+from . import limits, windows
 from .clock import HOUR, MINUTE, SECOND
 
 if TYPE_CHECKING:
@@ -84,6 +87,8 @@ class Worker:
     def _script(self) -> Operation[None]:
         in_request.set(self._world.never_waits or self._random.random() < 0.5)
         kinds = {"call": 10, "bare": 4, "check": 1, "status": 1, "refund": 1}
+        if self._world.resets:
+            kinds["reset"] = 3
         (kind,) = self._random.choices(list(kinds), list(kinds.values()))
         user, project = self._random.choice(self._world.callers)
         script = getattr(self, f"_{kind}")(user, project)
@@ -189,6 +194,28 @@ class Worker:
             yield Twin(self._budget, "refund", (charge_id, amount))
         except RefundError as error:
             self._world.note(self.name, f"not refunded: {error}")
+
+    def _reset(self, user: Any, project: Any) -> Operation[Any]:
+        """Look at what counts somewhere, think, and have less of it count; the form may be sent twice."""
+        accounts = yield Twin(self._budget, "status", (user, project))
+        seen = self._random.choice([account for account in accounts if account.spent > 0] or [None])
+        if seen is None:
+            return
+        subject, period, spent = f"{seen.scope}:{seen.subject}", Period(seen.period), to_nanos(seen.spent)
+        window = windows.window_at(period.code, to_ms(seen.resets_at) - 1, self._world.config.time_zone)
+        before = sum(
+            row.reset is not None
+            and (row.reset.subject, row.reset.code, row.reset.window) == (subject, period.code, window)
+            for row in self._world.tables.rows().values()
+        )
+        to = self._random.choice([0, 0, spent // 2, self._amount()])
+        wanted = Reset(subject_of_key(subject), period, window, spent, before + 1, to)
+        for _ in range(self._random.choice([1, 1, 2])):
+            yield self._thinking(SECOND, late=self._random.random() < self._world.profile.late)
+            try:
+                yield Twin(self._budget, "drive", (self._budget.guard.reset(wanted),))
+            except ResetError as error:
+                self._world.note(self.name, f"not reset: {error}")
 
     def _amount(self) -> int:
         return self._random.randrange(1, 40) * CENT + self._random.randrange(CENT)

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["World"]
 
 MILLION: Final = 1_000_000
+#: From this seed on windows are reset too.
+RESETS: Final = 100 * MILLION
 CALLS: Final = (5, 8, 11)
 #: How long after something went wrong operations may fail: until all that waits has timed out.
 TROUBLE_LASTS: Final = 90 * SECOND
@@ -73,6 +75,7 @@ class World:
         self.extras = Random(f"extras of {seed}")  # so that what is new leaves all else as it was
         self.profile = profile
         self.tops_up = seed // MILLION % 2 == 1  # so that older seeds go on to mean what they did
+        self.resets = seed >= RESETS
         self.never_waits = is_async is not None
         self._is_async = is_async
         self._loop = loop
