@@ -147,7 +147,7 @@ class Truth:
             if nanos := counted(entry, account, span):
                 yield nanos, is_first and not self._has_other_row(entry)
         for charge_id, row in self.rows.items():
-            nanos, twin = counted(row, account, span), first.get(charge_id)
+            nanos, twin = counted(row, account, span), first.get(charge_id) or self.lost_twin(row)
             if not nanos:
                 continue
             if twin is None:
@@ -156,9 +156,15 @@ class Truth:
                 # It was booked again when its id was forgotten. Either counts, until the later one is found out.
                 yield nanos, nanos == counted(twin, account, span)
         for charge_id, entry in self.floating.items():
-            is_gone = charge_id not in first and charge_id not in self.rows
+            row = self.rows.get(charge_id)
+            is_gone = charge_id not in first and (row is None or self.lost_twin(row) is not None)
             if is_gone and (nanos := counted(entry, account, span)):
                 yield nanos, False
+
+    def lost_twin(self, row: Row) -> Entry | None:
+        """Return the other entry of what was booked twice, if the journal lost it before it was compared."""
+        entry = self.floating.get(row.charge_id)
+        return entry if entry is not None and row.journal_id and row.journal_id != entry.number else None
 
     def _has_other_row(self, entry: Entry) -> bool:
         row = self.rows.get(entry.charge_id)

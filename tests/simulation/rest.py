@@ -168,7 +168,10 @@ class Rest:
 
     def _gone(self, subject: str) -> Iterator[Entry]:
         truth = self._auditor.truth
-        return (e for e in truth.floating.values() if subject in e.subjects and e.charge_id not in truth.rows)
+        for entry in truth.floating.values():
+            row = truth.rows.get(entry.charge_id)
+            if subject in entry.subjects and (row is None or truth.lost_twin(row) is not None):
+                yield entry
 
     def _check_thresholds(self) -> None:
         """Check that every threshold that a charge passed was told, unless who should have is dead or was stopped."""
