@@ -38,7 +38,7 @@ _VERSION: Final = re.compile(r"(?:[-@:.][0-9.-]+)?")
 
 class MeteredCall:
     """
-    The life of one call: ``open``, then ``settle`` or ``release``, all of them operations.
+    The life of one call: ``open``, then ``settle``, ``release`` or ``interrupted``, all of them operations.
 
     It draws on the hold of whoever pays for it, if there is one that is open, else it makes one of its own.
     """
@@ -94,13 +94,7 @@ class MeteredCall:
         spend: Spend = yield self._reckoned(partial(self._spend, produced))
         if response is not None:
             self.manager.booked.remember(response, spend)
-        draw = self._open_draw()
-        try:
-            yield from self._book_vain(draw, self.tries if self.is_from_cache else self.tries[:-1])
-            self.receipt = yield from draw.book(spend, final=self._own is not None)
-        finally:
-            draw.close()
-        return self.receipt
+        return (yield from self._book(spend, self.tries if self.is_from_cache else self.tries[:-1]))
 
     def release(self) -> Operation[None]:
         """Give back what was held: nothing came of it. Nothing happens if the call was settled."""
@@ -113,6 +107,24 @@ class MeteredCall:
             draw.close()
             if self._own is not None:
                 yield from self._own.end()
+
+    def interrupted(self) -> Operation[None]:
+        """
+        End a call that its maker was kept from waiting for: the provider goes on with it, and most likely bills it.
+
+        Nobody will know what it came to, so that it is treated as a hold that nobody settled, by ``EXPIRED_HOLDS``:
+        booked with what was held for it, or given back. Otherwise whoever goes in time would never pay.
+        """
+        if self._draw is None or self.manager.config.expired_holds != "charge":
+            yield from self.release()
+            return
+        held = to_usd(self._draw.amount)
+        logger.warning("A call of {} was interrupted; it is booked with the {:f} USD held for it.", self.model, held)
+        yield from self._book(spend_of(held, model=self.model), self.tries)
+
+    def hand_over(self) -> None:
+        """Have another thread end it, where nothing can be waited for. See interrupted()."""
+        self.manager.ledger.database.post(lambda: self.manager.drive(self.interrupted()))
 
     def abandon(self) -> None:
         """Have what was held given back by another thread, where nothing can be waited for. See release()."""
@@ -152,6 +164,15 @@ class MeteredCall:
         return self._draw
 
     # what it did cost -----------------------------------------------------------------------------------------------
+
+    def _book(self, spend: Spend, vain: list[object]) -> Operation[Receipt]:
+        draw = self._open_draw()
+        try:
+            yield from self._book_vain(draw, vain)
+            self.receipt = yield from draw.book(spend, final=self._own is not None)
+        finally:
+            draw.close()
+        return self.receipt
 
     def _book_vain(self, draw: Draw, tries: list[object]) -> Operation[None]:
         """Book answers that were thrown away, where they say what they used: the provider bills them all the same."""

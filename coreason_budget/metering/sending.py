@@ -24,17 +24,21 @@ def answered(call: MeteredCall, send: Callable[[int | None], Any]) -> Operation[
     """
     Hold the money for a call, make it and return its answer. The money is given back if it fails.
 
+    If whoever waits for it is stopped meanwhile (cancelled, a client that has gone), it is booked: see interrupted().
     ``send`` makes it, with the longest answer (tokens) to ask for if that had to be lowered.
     Raise BudgetExceededError, BudgetUnavailableError, UnknownModelError, and what ``send`` raises.
     """
     lowered = yield from call.open()
     try:
         return (yield Invoke(partial(send, lowered)))
+    except Exception:
+        yield Settle(call.release())
+        raise
     except GeneratorExit:  # the event loop was closed in mid-call: nothing can be awaited any more
-        call.abandon()
+        call.hand_over()
         raise
     except BaseException:
-        yield Settle(call.release())
+        yield Settle(call.interrupted())
         raise
 
 

@@ -13,7 +13,7 @@ from coreason_budget.metering.calls import MeteredCall, Request
 from coreason_budget.metering.current import Payer
 from coreason_budget.metering.sending import sent
 from coreason_budget.models import SpendRecord
-from tests.contract.tools import spent
+from tests.contract.tools import held, spent
 
 from .caller import PROMPT, USAGE, Caller, Provider, chunk, whole
 
@@ -138,6 +138,53 @@ def test_a_call_without_a_maximum_gets_the_longest_of_its_model(caller: Caller) 
     caller(provider, fits=16)
 
     assert provider.asked == [16_384]
+
+
+class StoppedError(BaseException):
+    """Whoever waits for a call is stopped: cancelled, or by a signal."""
+
+
+@pytest.mark.parametrize("policy", ["charge", "release"])
+def test_a_call_whose_maker_is_stopped_is_treated_as_a_hold_that_nobody_settled(
+    driver: Driver, make: Make, policy: str
+) -> None:
+    budget = make(daily_user_limit_usd="1", expired_holds=policy)
+
+    with pytest.raises(StoppedError):
+        Caller(driver, budget)(Provider(StoppedError()), max_output_tokens=500)
+
+    budget.flush(10)
+    held_for = budget.pricing.estimate("gpt-4o", PROMPT, max_output_tokens=500)
+    figures = [(record.model, record.cost_usd) for record in SpendRecord.objects.all()]
+    assert figures == ([("gpt-4o", held_for)] if policy == "charge" else [])
+    assert (spent(driver, budget, "ann"), held(driver, budget, "ann")) == (
+        f"{held_for if policy == 'charge' else Decimal(0):f}",
+        "0",
+    )
+
+
+def test_a_call_whose_event_loop_ends_is_booked_by_another_thread(budget: BudgetManager) -> None:
+    asked = asyncio.Event()
+
+    async def never() -> None:
+        asked.set()
+        await asyncio.get_running_loop().create_future()
+
+    call = MeteredCall(budget, Payer("ann"), Request(("gpt-4o",), PROMPT, max_output_tokens=500))
+    waiting = budget.adrive(sent(call, lambda _: never(), lambda *_: None))
+
+    async def main() -> None:
+        task = asyncio.create_task(waiting)
+        await asked.wait()
+        waiting.close()  # as the end of a loop does, or the collector after it
+        task.cancel()
+        await asyncio.wait([task])
+        assert "already awaited" in str(task.exception())
+
+    asyncio.run(main())
+    budget.flush(10)
+    assert budget.status("ann")[0].spent == budget.pricing.estimate("gpt-4o", PROMPT, max_output_tokens=500)
+    assert budget.status("ann")[0].held == 0
 
 
 def test_a_call_that_is_cancelled_before_it_is_made_holds_nothing(budget: BudgetManager) -> None:

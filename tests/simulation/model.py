@@ -156,8 +156,8 @@ class Truth:
                 # It was booked again when its id was forgotten. Either counts, until the later one is found out.
                 yield nanos, nanos == counted(twin, account, span)
         for charge_id, entry in self.floating.items():
-            row = self.rows.get(charge_id)
-            is_gone = charge_id not in first and (row is None or self.lost_twin(row) is not None)
+            kept = self.rows.get(charge_id)
+            is_gone = charge_id not in first and (kept is None or self.lost_twin(kept) is not None)
             if is_gone and (nanos := counted(entry, account, span)):
                 yield nanos, False
 
