@@ -122,6 +122,7 @@ STOPS: Final = {
     "block_now": asked("userlimit", "quirin", "block_now"),
     "remove_override": asked("userlimit", "quirin", "remove_override"),
     "boost_today": asked("projectlimit", LONG, "boost_today"),
+    "reset_window": asked("userlimit", "quirin", "reset_window"),
     "refund": asked("spendrecord", "quirin's first", "refund"),
     "chat": Stop(refused_chat, "#send", "html", "rufus", is_translated=False),
     "429": Stop(refused, "", "html", "rufus"),
