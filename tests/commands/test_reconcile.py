@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
+from django.core.management import call_command
 
 from coreason_budget import ANONYMOUS, BudgetManager, service
 
-from .terminal import lose_money, run, run_and_fail
+from .terminal import Terminal, lose_money, run, run_and_fail
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -24,6 +26,17 @@ def test_reconcile_finds_nothing_where_all_is_right(budget: BudgetManager) -> No
     budget.status("ann", "apollo")
 
     assert run("budget_reconcile") == "3 accounts verified: all were right.\n"
+
+
+def test_progress_is_shown_on_a_terminal(budget: BudgetManager) -> None:
+    budget.charge("ann", "0.25")
+    budget.status("ann")
+    out, err = StringIO(), Terminal()
+
+    call_command("budget_reconcile", stdout=out, stderr=err, no_color=True)
+
+    assert err.getvalue() == "\r1 of 2 accounts verified\r2 of 2 accounts verified\n"
+    assert out.getvalue() == "2 accounts verified: all were right.\n"
 
 
 def test_reconcile_corrects_and_reports_what_had_drifted(budget: BudgetManager, backend: Backend) -> None:

@@ -49,7 +49,7 @@ class Command(BudgetCommand):
     def work(self, budget: BudgetManager, options: dict[str, Any]) -> None:
         """Rebuild the accounts, and print those that had drifted."""
         subjects = subjects_asked_for(options) or known_subjects(budget.ledger)
-        corrections = [correction for subject in subjects for correction in _reconcile(budget, subject)]
+        corrections = [correction for subject in self._watched(subjects) for correction in _reconcile(budget, subject)]
         if options["json"]:
             self.write_json(
                 {"accounts": len(subjects), "corrections": [_as_json(correction) for correction in corrections]}
@@ -59,6 +59,17 @@ class Command(BudgetCommand):
         if corrections:
             self.end_as_found()
 
+    def _watched(self, subjects: Sequence[Subject]) -> Iterator[Subject]:
+        """Yield the subjects, and show on a terminal how many of them are done."""
+        is_watched = self.stderr.isatty()
+        for done, subject in enumerate(subjects, start=1):
+            yield subject
+            if is_watched:
+                self.stderr.write(f"\r{done} of {_accounts(len(subjects))} verified", str, ending="")
+                self.stderr.flush()
+        if is_watched and subjects:
+            self.stderr.write("")
+
     def _print(self, accounts: int, corrections: Sequence[Correction]) -> None:
         if corrections:
             self.stdout.write(table(HEAD, [_as_row(correction) for correction in corrections], numbers=HEAD[-1:]))
@@ -66,7 +77,11 @@ class Command(BudgetCommand):
         verdict = (
             f"{drifted} had drifted and {'is' if drifted == 1 else 'are'} corrected" if drifted else "all were right"
         )
-        self.stdout.write(f"{accounts} {'account' if accounts == 1 else 'accounts'} verified: {verdict}.")
+        self.stdout.write(f"{_accounts(accounts)} verified: {verdict}.")
+
+
+def _accounts(number: int) -> str:
+    return "1 account" if number == 1 else f"{number} accounts"
 
 
 def _reconcile(budget: BudgetManager, subject: Subject) -> Iterator[Correction]:
