@@ -262,6 +262,15 @@ def test_each_user_and_project_is_shown_with_the_limit_that_stops_it_first(boss,
     assert none.text == "no project $0.25 33.3 % 1 \N{EN DASH}"
 
 
+def test_who_has_no_limit_is_said_to_have_none(boss, ann):
+    UserLimit.objects.create(user=ann, period="day", amount_usd=None)
+    service.charge(ann.pk, "0.5")
+
+    [row] = boss.get("overview").root.one("section", aria_labelledby="budget-users").one("tbody").all("tr")
+
+    assert row.text == "ann $0.50 100.0 % 1 $0.50 per day No limit"
+
+
 def test_the_findings_of_the_doctor_are_shown(boss):
     page = boss.get("overview")
 
