@@ -84,6 +84,17 @@ def test_a_model_that_was_refused_gets_a_price(visit: Callable[..., Visitor], st
     expect(used).to_contain_text("$0.01 own price $2.50 in, $10.00 out")
 
 
+def test_prices_beside_litellms_are_whole_on_a_laptop(visit: Callable[..., Visitor], stage: Stage) -> None:
+    stage("price", {"claude-sonnet-4-5": "30"})
+    admin = AdminPage(visit("admin"))
+    admin.page.set_viewport_size({"width": 1440, "height": 900})
+    admin.page.add_init_script("localStorage.setItem('django.admin.navSidebarIsOpen', 'false')")
+    admin.open("modelprice")
+    expect(admin.row("claude-sonnet-4-5")).to_contain_text("litellm: $3.00, ours 10 times as much")
+
+    assert admin.page.locator(".results").evaluate("(list) => list.scrollWidth <= list.clientWidth")
+
+
 def choose_file(admin: AdminPage, text: str) -> None:
     admin.page.get_by_label("CSV file:").set_input_files(
         {"name": "limits.csv", "mimeType": "text/csv", "buffer": text.encode()}

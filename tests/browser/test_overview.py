@@ -114,6 +114,28 @@ def test_each_part_of_a_chart_has_a_colour_of_its_own(
     assert len(set(colours)) == len(colours) > 2
 
 
+def test_names_of_calls_in_flight_are_not_broken_on_a_phone(overview: Callable[..., Page]) -> None:
+    page = overview()
+    page.set_viewport_size({"width": 320, "height": 900})
+
+    name = page.get_by_role("region", name="Calls in flight").locator("td .budget-name", has_text="support").first
+
+    assert name.evaluate("(name) => name.getClientRects()[0].height < 2 * parseFloat(getComputedStyle(name).fontSize)")
+
+
+def test_what_is_held_is_as_large_on_paper_as_what_is_spent(overview: Callable[..., Page]) -> None:
+    page = overview("?user=olga")
+    page.emulate_media(media="print")
+
+    cell = page.get_by_role("region", name="Top users").first.locator(".budget-now-row")
+    sizes = {
+        cell.locator(part).first.evaluate("(part) => getComputedStyle(part).fontSize")
+        for part in (".budget-figure", ".budget-held", ".budget-per")
+    }
+
+    assert sizes == {"10px"}
+
+
 def test_it_is_used_with_the_keyboard_alone(overview: Callable[..., Page]) -> None:
     page = overview()
 
