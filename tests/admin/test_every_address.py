@@ -133,7 +133,7 @@ def test_staff_without_the_permission_get_neither_page_nor_action_nor_figure(
     others = [] if who == "staff without a permission" else [other for other in MODELS if other is not model]
     verbs = ("add", "change", "delete", "view")
     granted = [f"{verb}_{other._meta.model_name}" for other in others for verb in verbs]
-    client = staff(*granted, *(["refund_spendrecord", "view_user"] if others else [])).client
+    client = staff(*granted, *(["refund_spendrecord", "reset_spendrecord", "view_user"] if others else [])).client
 
     for answer in tries(client, address_of(name, rows), rows[model].pk):
         assert answer.status_code == 403
