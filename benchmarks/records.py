@@ -35,6 +35,8 @@ PAGES: Final = {
     "a search for a user": f"{LIST}?q=user7",
     "a search for a charge id": f"{LIST}?q=record-77",
     "a search that finds nothing": f"{LIST}?q=nobody",
+    "a filter of a model": f"{LIST}?model=model-7",
+    "a filter of a user, a project and a model": f"{LIST}?user=user7&project=7&model=model-7",
     "the overview of 30 days": f"{LIST}overview/",
 }
 EXPORT: Final = {"action": "export_csv", "index": "0", "select_across": "1", "_selected_action": "all"}

@@ -278,6 +278,7 @@ class SpendRecord(models.Model):
             models.Index(fields=["user_id", "at"], name="coreason_budget_user_at"),
             models.Index(fields=["project_id", "at"], name="coreason_budget_project_at"),
             models.Index(fields=["kind", "at"], name="coreason_budget_kind_at"),
+            models.Index(fields=["model", "at"], name="coreason_budget_model_at"),
             models.Index(fields=["at", "journal_id", "cost_nanos"], name="coreason_budget_at"),
             # All that reports and the overview sum up, in the order of time: they read no rows.
             models.Index(

@@ -17,7 +17,7 @@ from ..history import History
 from ..periods import Period, window_named
 from ..scopes import MAX_ID_LENGTH
 from .record_filters import FROM, UNTIL, day_ranges
-from .record_search import users_named
+from .user_choice import users_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

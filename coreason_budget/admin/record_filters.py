@@ -1,4 +1,4 @@
-"""Filters of the list of records: by days of the budget's calendar, and by what the ledger does not know of yet."""
+"""Filters of the list of records: by days of the budget's calendar, by names, and by what is not counted yet."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import service
 from ..periods import Period, window_at, window_named
+from .user_choice import users_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from django.contrib.admin.views.main import ChangeList
     from django.db.models import QuerySet
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
 
     from ..models import SpendRecord
 
-__all__ = ["FROM", "KIND", "UNTIL", "DaysFilter", "UncountedFilter", "day_ranges"]
+__all__ = ["FROM", "KIND", "NAMES", "UNTIL", "DaysFilter", "NamesFilter", "UncountedFilter", "day_ranges"]
 
 FROM: Final = "from"
 UNTIL: Final = "until"
 KIND: Final = "kind__exact"  # so Django's own filter names it
+#: What can be named in the address, with the columns; an index leads to each.
+NAMES: Final = {"user": "user_id", "project": "project_id", "model": "model"}
 
 
 class DaysFilter(admin.ListFilter):
@@ -65,12 +68,7 @@ class DaysFilter(admin.ListFilter):
 
     def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
         """Return links to the ranges that are asked for most."""
-        self.kept = [
-            (name, value)
-            for name, values in changelist.filter_params.items()
-            if name not in self.days
-            for value in values
-        ]
+        self.kept = _others(changelist, self.days)
         for label, first, last in day_ranges(window_at(Period.DAY, timezone.now(), self.zone).first_day):
             yield {
                 "selected": self.days == {FROM: first, UNTIL: last},
@@ -88,6 +86,44 @@ class DaysFilter(admin.ListFilter):
                 queryset = queryset.filter(at__lt=window_named(Period.DAY, last.isoformat(), self.zone).end)
         except OverflowError as error:  # the last day that a calendar has
             raise IncorrectLookupParameters(error) from error
+        return queryset
+
+
+class NamesFilter(admin.ListFilter):
+    """The user, the project and the model, each by its exact name."""
+
+    title = _("user, project, model")
+    template = "admin/coreason_budget/names_filter.html"
+
+    def __init__(
+        self, request: HttpRequest, params: dict[str, list[str]], model: type[SpendRecord], model_admin: Any
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        self.names = {name: params.pop(name, [""])[-1].strip() for name in NAMES}
+        if any("\0" in value for value in self.names.values()):  # PostgreSQL takes none
+            raise IncorrectLookupParameters
+        #: As in DaysFilter.
+        self.kept: list[tuple[str, str]] = []
+
+    def has_output(self) -> bool:
+        """Tell Django that there is always something to name."""
+        return True
+
+    def expected_parameters(self) -> list[str | None]:
+        """Return the parameters that this filter reads."""
+        return list(NAMES)
+
+    def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
+        """Return no links: there may be millions of names."""
+        self.kept = _others(changelist, NAMES)
+        return iter(())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SpendRecord]) -> QuerySet[SpendRecord]:
+        """Return the records of the user, whose name or id it may be, and of the project and the model."""
+        for name, value in self.names.items():
+            if value:
+                meant = dict.fromkeys((value, *users_named(value))) if name == "user" else (value,)
+                queryset = queryset.filter(**{f"{NAMES[name]}__in": meant})
         return queryset
 
 
@@ -116,6 +152,11 @@ def day_ranges(today: date) -> Iterator[tuple[_StrPromise, date | None, date | N
     yield _("Past 7 days"), today - timedelta(days=6), today
     yield _("This month"), first, today
     yield _("Last month"), last_month.replace(day=1), last_month
+
+
+def _others(changelist: ChangeList, names: Collection[str]) -> list[tuple[str, str]]:
+    params = changelist.filter_params.items()
+    return [(name, value) for name, values in params if name not in names for value in values]
 
 
 def _day(text: str) -> date | None:

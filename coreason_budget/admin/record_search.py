@@ -10,15 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib.admin.views.main import ChangeList
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.utils.functional import cached_property
 
 from ..models import SpendRecord
-from .record_filters import FROM, KIND, UNTIL
-from .user_choice import name_fields
+from .record_filters import FROM, KIND, NAMES, UNTIL
+from .user_choice import users_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 else:
     RecordPaginator = Paginator
 
-__all__ = ["MAX_COUNT", "BoundedPaginator", "RecordList", "search", "users_named"]
+__all__ = ["MAX_COUNT", "BoundedPaginator", "RecordList", "search"]
 
 #: So many records are counted and can be paged through; older ones are reached by searching and filtering.
 MAX_COUNT: Final = 10_000
@@ -61,7 +59,7 @@ class RecordList(ChangeList):
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[SpendRecord]) -> list[Any]:
         """Return the newest first: by time where an index leads to a range of it, else by primary key."""
-        by_time = self.query or {FROM, UNTIL, KIND} & set(self.params)
+        by_time = self.query or {FROM, UNTIL, KIND, *NAMES} & set(self.params)
         return ["-at", "-pk"] if by_time else ["-pk"]
 
 
@@ -84,20 +82,3 @@ def _owners(term: str) -> Iterator[tuple[str, Any]]:
     yield "project_id", term
     for user_id in dict.fromkeys((term, *users_named(term))):
         yield "user_id", user_id
-
-
-def users_named(term: str) -> list[str]:
-    """Return the ids of users with exactly this name; of the user model's fields only those with an index are asked."""
-    model = get_user_model()
-    fields: list[Any] = [model._meta.get_field(name) for name in name_fields()]
-    named = Q(*((field.name, term) for field in fields if _may_be(field, term)), _connector=Q.OR)
-    return [str(key) for key in model._default_manager.filter(named).values_list("pk", flat=True)] if named else []
-
-
-def _may_be(field: Any, term: str) -> bool:
-    """Tell whether an index of the field could find the term, which a number's column would refuse as text."""
-    try:
-        field.run_validators(field.to_python(term))
-    except ValidationError:
-        return False
-    return bool(field.unique or field.db_index)

@@ -21,7 +21,7 @@ from ..money import to_usd
 from ..scopes import Scope
 from . import confirmation, overview, refusals, words
 from .record_export import export_csv
-from .record_filters import FROM, KIND, UNTIL, DaysFilter, UncountedFilter
+from .record_filters import FROM, KIND, NAMES, UNTIL, DaysFilter, NamesFilter, UncountedFilter
 from .record_links import links_of
 from .record_refunds import EveryDatabase, refund, why_not
 from .record_search import MAX_COUNT, BoundedPaginator, RecordList, search
@@ -53,7 +53,7 @@ class SpendRecordAdmin(RecordModelAdmin):
 
     list_display = ("record", "cost", "kind_of_record", "user", "project", "model_and_tokens")
     list_display_links = ("record",)
-    list_filter = (DaysFilter, "kind", UncountedFilter)
+    list_filter = (DaysFilter, NamesFilter, "kind", UncountedFilter)
     list_per_page = 100
     list_max_show_all = 0
     sortable_by = ()
@@ -109,7 +109,7 @@ class SpendRecordAdmin(RecordModelAdmin):
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """Allow the filters' own conditions in the address, and none that no index answers."""
-        return lookup in {FROM, UNTIL, KIND, UncountedFilter.parameter_name}
+        return lookup in {FROM, UNTIL, *NAMES, KIND, UncountedFilter.parameter_name}
 
     # the list --------------------------------------------------------------------------------------------------------
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db.models import Q
 
 if TYPE_CHECKING:
     from django.contrib import admin
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 else:
     UserLimitModelAdmin = object
 
-__all__ = ["UserChoiceMixin", "name_fields", "user_name_field"]
+__all__ = ["UserChoiceMixin", "name_fields", "user_name_field", "users_named"]
 
 
 class UserChoiceMixin(UserLimitModelAdmin):
@@ -51,3 +52,20 @@ def _holds_text(name: str) -> bool:
         return not get_user_model()._meta.get_field(name).is_relation
     except FieldDoesNotExist:
         return False
+
+
+def users_named(term: str) -> list[str]:
+    """Return the ids of users with exactly this name; of the user model's fields only those with an index are asked."""
+    model = get_user_model()
+    fields: list[Any] = [model._meta.get_field(name) for name in name_fields()]
+    named = Q(*((field.name, term) for field in fields if _may_be(field, term)), _connector=Q.OR)
+    return [str(key) for key in model._default_manager.filter(named).values_list("pk", flat=True)] if named else []
+
+
+def _may_be(field: Any, term: str) -> bool:
+    """Tell whether an index of the field could find the term, which a number's column would refuse as text."""
+    try:
+        field.run_validators(field.to_python(term))
+    except ValidationError:
+        return False
+    return bool(field.unique or field.db_index)

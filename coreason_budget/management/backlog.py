@@ -1,16 +1,19 @@
-"""Work of the ledger that waits beside the journal's entries: holds past their deadline, records not yet counted."""
+"""How far the ledger's work has come: holds past their deadline, records not yet counted, the last entry drained."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ..ledger.steps import Command
+from ..periods import from_ms
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ..ledger.redis import RedisLedger
     from ..ledger.steps import Operation
 
-__all__ = ["count_uncounted", "overdue_holds", "server_now"]
+__all__ = ["count_uncounted", "last_drained", "overdue_holds", "server_now"]
 
 
 def server_now(ledger: RedisLedger) -> Operation[int]:
@@ -41,3 +44,11 @@ def count_uncounted() -> int:
 
     alias = router.db_for_write(SpendRecord)
     return SpendRecord.objects.using(alias).filter(journal_id__isnull=True).count()
+
+
+def last_drained() -> datetime | None:
+    """Return when (UTC) the newest entry of the journal was booked that the database has, None if it has none."""
+    from ..ledger.records import highest_journal_id
+
+    booked_at, _, _sequence = highest_journal_id().partition("-")
+    return from_ms(int(booked_at)) if booked_at else None

@@ -13,7 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from ..checks import check_settings
 from ..exceptions import BudgetError
 from ..money import to_usd
-from .backlog import count_uncounted, overdue_holds
+from .backlog import count_uncounted, last_drained, overdue_holds
 from .finding import Finding, Level, error, info, ok, warning
 from .server import Server
 from .verification import last_verification
@@ -247,6 +247,10 @@ def _database(patient: Patient) -> Iterator[Finding]:
         yield info("uncounted", what, "Workers do it after responses, manage.py budget_drain at once.")
     else:
         yield ok("uncounted", "Redis knows of every record.")
+    booked_at = database.call(last_drained)
+    if booked_at is not None:
+        local = booked_at.astimezone(patient.budget.config.time_zone)
+        yield ok("drained", f"The last entry that was drained was booked at {local:%Y-%m-%d %H:%M:%S %Z}.")
 
 
 def _unapplied(alias: str) -> list[str]:

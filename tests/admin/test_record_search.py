@@ -11,7 +11,7 @@ from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
-from coreason_budget.admin import record_search
+from coreason_budget.admin import user_choice
 from coreason_budget.models import SpendRecord
 
 from .test_records import ids, kept
@@ -85,7 +85,7 @@ def test_a_search_for_what_nobody_can_be_finds_nothing_or_all(boss, records, ter
 
 def test_users_whose_name_is_a_number_are_found_by_it_alone():
     field = models.PositiveIntegerField(unique=True, name="number")
-    assert [record_search._may_be(field, term) for term in ("5", "ann", "-1", str(10**30))] == [
+    assert [user_choice._may_be(field, term) for term in ("5", "ann", "-1", str(10**30))] == [
         True,
         False,
         False,
@@ -162,7 +162,7 @@ def test_the_ranges_that_are_asked_for_most_are_links(boss, days, name, number):
     assert answer.context["cl"].result_count == number
     assert "kind__exact=charge" in link.attributes["href"]
     chosen = [spec.title for spec in answer.context["cl"].filter_specs]
-    assert chosen == ["day", "kind", "ledger"]
+    assert chosen == ["day", "user, project, model", "kind", "ledger"]
 
 
 def test_the_form_for_days_keeps_what_else_is_chosen(boss, days):
@@ -194,6 +194,52 @@ def test_records_are_filtered_by_kind_and_by_what_the_ledger_knows(boss, query, 
     assert set(ids(boss.get("spendrecord_changelist", **query))) == found
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"user": "ann"}, {"c1", "c2"}),
+        ({"user": " bob ", "project": "apollo"}, {"c3", "refund:c3"}),
+        ({"user": "ann", "project": "gemini"}, {"c2"}),
+        ({"user": "nobody"}, set()),
+        ({"user": "ann", "model": "gpt-4o"}, set()),
+        ({"model": "gpt-4o"}, {"c5", "c6"}),
+        ({"model": "gpt-4o", "project": "apollo"}, {"c5"}),
+        ({"model": "gpt-4o", "q": "apollo", "kind__exact": "charge"}, {"c5"}),
+        ({"model": "GPT-4o"}, set()),
+        ({"project": "", "model": ""}, {"c1", "c2", "c3", "refund:c3", "c4", "c5", "c6"}),
+    ],
+)
+def test_records_are_filtered_by_user_project_and_model_together(boss, records, query, found):
+    kept("c5", model="gpt-4o", user_id="x", project_id="apollo")
+    kept("c6", model="gpt-4o", user_id="x", project_id="gemini")
+
+    page = boss.get("spendrecord_changelist", **query)
+
+    assert (set(ids(page)) if found else page.response.context["cl"].result_count) == (found or 0)
+
+
+def test_a_user_is_filtered_by_primary_key_too(boss, records):
+    assert set(ids(boss.get("spendrecord_changelist", user=str(records["ann"].pk)))) == {"c1", "c2"}
+
+
+def test_the_form_for_names_keeps_what_else_is_chosen_and_says_what_is_named(boss, records):
+    page = boss.get(
+        "spendrecord_changelist", q="c1", kind__exact="charge", user="<b>", model="m", **{"from": "2026-11-01"}
+    )
+
+    form = page.root.one("form", "budget-names")
+    kept_fields = {field.attributes["name"]: field.attributes["value"] for field in form.all("input", type="hidden")}
+    assert kept_fields == {"q": "c1", "kind__exact": "charge", "from": "2026-11-01"}
+    named = {field.attributes["name"]: field.attributes["value"] for field in form.all("input", type="text")}
+    assert named == {"user": "<b>", "project": "", "model": "m"}
+    days = page.root.one("form", "budget-days").all("input", type="hidden")
+    assert {field.attributes["name"] for field in days} == {"q", "kind__exact", "user", "model"}
+
+
+def test_a_name_that_no_database_takes_is_told(boss, records):
+    assert boss.client.get("/admin/coreason_budget/spendrecord/", {"model": "a\0b"}).status_code == 302
+
+
 # plans
 
 
@@ -223,6 +269,7 @@ def many(ann):
             journal_id=number or None,
             user_id=str((ann.pk, bob.pk, "")[number % 3]),
             project_id=f"p{number % 5}",
+            model=f"m{number % 7}",
             kind="refund" if number % 500 == 0 else "charge",
             cost_nanos=number,
             at=NOON - timedelta(minutes=number),
@@ -252,6 +299,9 @@ def test_the_whole_list_is_read_along_the_primary_key_and_no_further_than_the_pa
         {"from": "2026-11-22", "until": "2026-11-23"},
         {"q": "ann", "from": "2026-11-22"},
         {"uncounted": "1"},
+        {"model": "m3"},
+        {"model": "m3", "from": "2026-11-22"},
+        {"user": "ann", "project": "p3", "model": "m3"},
     ],
 )
 def test_searches_and_filters_are_answered_by_indexes(boss, many, query):
@@ -261,7 +311,9 @@ def test_searches_and_filters_are_answered_by_indexes(boss, many, query):
         assert all(step.startswith("SEARCH " + TABLE) and "USING" in step for step in steps), (sql, plan)
 
 
-@pytest.mark.parametrize("query", [{"q": "ann"}, {"q": "p3"}, {"from": "2026-11-22"}, {"uncounted": "1"}])
+@pytest.mark.parametrize(
+    "query", [{"q": "ann"}, {"q": "p3"}, {"from": "2026-11-22"}, {"uncounted": "1"}, {"model": "m3"}]
+)
 def test_a_page_is_not_sorted_from_all_that_was_found(boss, many, query):
     for sql, plan in plans(boss, **query):
         # The last term of the order is the primary key, within one instant.

@@ -259,7 +259,8 @@ def test_the_newest_record_is_first_whatever_the_address_says(boss, query, djang
 
 
 @pytest.mark.parametrize(
-    "lookup", ["model", "model__icontains", "cost_nanos__gt", "at__year", "metadata__a", "hold_id", "user_id", "odd"]
+    "lookup",
+    ["model__icontains", "project_id", "cost_nanos__gt", "at__year", "metadata__a", "hold_id", "user_id", "odd"],
 )
 def test_conditions_that_no_index_answers_are_refused(boss, lookup):
     kept("c1")

@@ -64,6 +64,7 @@ def test_a_server_that_keeps_all_it_should_is_well(new_server: NewServer, use_se
         "database": "ok",
         "migrations": "ok",
         "uncounted": "ok",
+        "drained": "ok",
     }
     assert found["persistence"][1] == "appendonly is yes, appendfsync everysec."
     assert not any(remedy for _, _, remedy in found.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,20 @@ def test_a_full_journal_is_an_error(backend: Backend, settings: Settings) -> Non
 
     assert (code, found["journal"][0]) == (1, "error")
     assert found["journal"][1].endswith("It is full: calls are refused.")
+
+
+def test_it_says_how_far_the_journal_was_drained(backend: Backend, settings: Settings) -> None:
+    settings.COREASON_BUDGET = {"LOG_PATH": "", "TIME_ZONE": "Asia/Kathmandu"}
+    assert "drained" not in examine()[1]
+    for number, journal_id in ((1, None), (2, 1_790_000_000_123 << 20), (3, 1_780_000_000_000 << 20)):
+        SpendRecord.objects.create(
+            charge_id=f"c{number}", journal_id=journal_id, cost_nanos=1, at=datetime(2026, 9, 21, tzinfo=UTC)
+        )
+
+    level, what, _ = examine()[1]["drained"]
+
+    assert level == "ok"
+    assert what == "The last entry that was drained was booked at 2026-09-21 19:58:20 +0545."
 
 
 @pytest.mark.parametrize(("seconds", "level"), [(60, "info"), (900, "warning")])
