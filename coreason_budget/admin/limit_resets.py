@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from django import forms
 from django.contrib import admin, messages
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from ..results import AccountStatus
 
 __all__ = ["reset_window"]
+
+#: The longest number that a hidden field may have: of a longer one the charge id would not fit into its column.
+_MOST_DIGITS: Final = 19
 
 
 class ResetForm(forms.Form):
@@ -70,7 +73,7 @@ class Seen:
         """Return what a hidden field says, None if no page of ours has made it."""
         window, _slash, figures = text.partition("/")
         spent, _slash, resets = figures.partition("/")
-        if not (window and spent.isdecimal() and resets.isdecimal()):
+        if not (window and _is_count(spent) and _is_count(resets)):
             return None
         return cls(window, int(spent), int(resets))
 
@@ -223,6 +226,10 @@ def _resets_of(windows: Iterable[Window]) -> list[tuple[Any, str, str]]:
     """Return of which account, period and window each reset was that was booked in windows: one query."""
     by_period = {window.period: window for window in windows}
     return [(each.subject, each.period.value, each.window) for each in adjustments(by_period)] if by_period else []
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _MOST_DIGITS
 
 
 def _named(limit: BudgetLimit) -> str:

@@ -134,6 +134,19 @@ def test_what_makes_no_sense_is_told_and_nothing_is_booked(boss, limit, answers,
     assert adjustments() == []
 
 
+@pytest.mark.parametrize("digits", [20, 5_000])
+@pytest.mark.parametrize("shown", ["{window}/{long}/0", "{window}/750000000/{long}"])
+def test_a_number_that_no_page_has_shown_is_not_taken(boss, limit, shown, digits):
+    asked = boss.act("userlimit", "reset_window", [limit])
+    window = asked.root.one("input", name="seen").attributes["value"].partition("/")[0]
+
+    page = confirm(boss, asked, seen=[shown.format(window=window, long="9" * digits)])
+
+    said = "nothing is known of what you have seen of it; open the page again"
+    assert page.messages == [f"1 window was not reset: ann, per day: {said}"]
+    assert adjustments() == []
+
+
 def test_without_redis_nothing_is_asked(boss, limit, redis_down):
     page = boss.act("userlimit", "reset_window", [limit])
 
