@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from django import forms
 from django.contrib import admin, messages
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
 
+    from ..ledger.adjustments import Adjustment
     from ..models import BudgetLimit
-    from ..periods import Window
     from ..results import AccountStatus
 
 __all__ = ["reset_window"]
@@ -90,12 +91,14 @@ def reset_window(
     if form.is_valid():
         _carry_out(model_admin, request, limits, form.cleaned_data)
         return confirmation.way_back(model_admin, request, limits)
+    # Before the figures: of a reset between the two the number is stale, and what is spent again stays counted.
+    before = _resets_so_far(limits)
     figures = live_figures(limits)
     if figures.problem:
         said = _("What is spent is unknown at the moment: %(problem)s Nothing was changed.")
         model_admin.message_user(request, said % {"problem": figures.problem}, messages.ERROR)
         return confirmation.way_back(model_admin, request, limits)
-    return confirmation.page(model_admin, request, limits, _asked(limits, figures.of, form))
+    return confirmation.page(model_admin, request, limits, _asked(limits, figures.of, before, form))
 
 
 def _carry_out(
@@ -166,7 +169,10 @@ def _tell(
 
 
 def _asked(
-    limits: Sequence[BudgetLimit], figure_of: Callable[[BudgetLimit], AccountStatus | None], form: forms.Form
+    limits: Sequence[BudgetLimit],
+    figure_of: Callable[[BudgetLimit], AccountStatus | None],
+    before: Sequence[Adjustment],
+    form: forms.Form,
 ) -> confirmation.Confirmation:
     zone = service.manager().config.time_zone
     figures: dict[Any, AccountStatus] = {
@@ -177,12 +183,12 @@ def _asked(
         for limit in limits
         if limit.pk in figures
     }
-    before = _resets_of(windows.values())
+    resets = [(each.subject, each.period.value, each.window) for each in before]
     seen = {
         limit.pk: Seen(
             windows[limit.pk].id,
             max(0, to_nanos(figures[limit.pk].spent, "spent", signed=True)),
-            before.count((limit.subject, limit.period, windows[limit.pk].id)),
+            resets.count((limit.subject, limit.period, windows[limit.pk].id)),
         )
         for limit in limits
         if limit.pk in figures
@@ -222,10 +228,10 @@ def _asked(
     )
 
 
-def _resets_of(windows: Iterable[Window]) -> list[tuple[Any, str, str]]:
-    """Return of which account, period and window each reset was that was booked in windows: one query."""
-    by_period = {window.period: window for window in windows}
-    return [(each.subject, each.period.value, each.window) for each in adjustments(by_period)] if by_period else []
+def _resets_so_far(limits: Iterable[BudgetLimit]) -> list[Adjustment]:
+    """Return what was reset, of anybody, in the windows that run now: one query."""
+    now, zone = timezone.now(), service.manager().config.time_zone
+    return adjustments({period: window_at(period, now, zone) for period in {Period(limit.period) for limit in limits}})
 
 
 def _is_count(text: str) -> bool:

@@ -11,6 +11,8 @@ from django.db import connections
 from django.urls import resolve, reverse
 
 from coreason_budget import service
+from coreason_budget.admin import limit_resets
+from coreason_budget.admin.live import live_figures
 from coreason_budget.models import GlobalLimit, SpendRecord, UserLimit
 
 from .conftest import booked
@@ -85,6 +87,30 @@ def test_a_form_that_is_sent_twice_counts_once(boss, limit, ann):
 
     confirm(boss, boss.act("userlimit", "reset_window", [limit]))
     assert (counted(ann)["user"], len(adjustments())) == (0, 2)
+
+
+@pytest.mark.parametrize("moment", ["before the figures are read", "after they are read"])
+def test_what_another_has_reset_while_the_page_is_made_is_not_reset_once_more(
+    boss, staff, limit, ann, monkeypatch, moment
+):
+    another = staff("view_userlimit", "reset_spendrecord")
+    theirs = another.act("userlimit", "reset_window", [limit])
+    read = live_figures
+
+    def meanwhile(limits):
+        monkeypatch.undo()
+        figures = read(limits) if moment == "after they are read" else None
+        confirm(another, theirs)
+        booked(user_id=ann.pk, cost="0.75", charge_id="c2")
+        return figures or read(limits)
+
+    monkeypatch.setattr(limit_resets, "live_figures", meanwhile)
+    asked = boss.act("userlimit", "reset_window", [limit])
+    page = confirm(boss, asked)
+
+    assert "was reset meanwhile" in page.messages[0]
+    assert counted(ann)["user"] == Decimal("0.75")
+    assert len(adjustments()) == 1
 
 
 def test_what_is_spent_after_the_page_was_made_counts(boss, limit, ann):
