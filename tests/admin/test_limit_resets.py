@@ -59,6 +59,16 @@ def test_the_page_asks_first_and_says_what_is_spent(boss, limit, ann):
     assert adjustments() == []
 
 
+@pytest.mark.parametrize("language", ["en", "de", "es", "ja"])
+def test_no_two_columns_have_one_name(boss, limit, settings, language):
+    settings.LANGUAGE_CODE = language
+
+    page = boss.act("userlimit", "reset_window", [limit])
+
+    heads = [head.text for head in page.root.one("div", "budget-foreseen").one("thead").all("th")]
+    assert len(set(heads)) == len(heads) == 6
+
+
 @pytest.mark.parametrize("amount", ["0", "0.25"])
 def test_less_counts_for_this_user_alone_and_nothing_is_given_back(boss, limit, ann, amount):
     page = confirm(boss, boss.act("userlimit", "reset_window", [limit]), amount=amount)
