@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext
 
 from .. import service
+from ..alerts import mails
 from ..exceptions import BudgetError, BudgetUnavailableError
 from ..ledger.records import adjustments
 from ..ledger.resets import Reset
@@ -120,7 +121,7 @@ def _carry_out(
         wanted = Reset(limit.subject, Period(limit.period), seen.window, seen.spent, seen.resets + 1, to, note)
         try:
             budget = service.manager()
-            budget.drive(budget.guard.reset(wanted))
+            stands = budget.drive(budget.guard.reset(wanted))
         except BudgetUnavailableError as error:  # it will not be better for the others, and each would wait for it
             problems += [(_named(each), str(error)) for each in limits[number:]]
             break
@@ -128,6 +129,9 @@ def _carry_out(
             problems.append((_named(limit), str(error)))
         else:
             done += 1
+            for status in stands:
+                if status.period == limit.period:
+                    mails.forget(status)
             said = _("Reset window %(window)s: of %(before)s spent count %(after)s. Reason: %(reason)s")
             told = {
                 "window": seen.window,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from ..scopes import Scope, Subject
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
     from decimal import Decimal
 
@@ -52,6 +53,14 @@ class Alert:
             resets_at=status.resets_at,
             percent=percent,
         )
+
+    @classmethod
+    def all_of(cls, status: AccountStatus, thresholds: Iterable[int]) -> tuple[Alert, ...]:
+        """Return all alerts that there can be of an account in its window; none if it has no limit."""
+        first = cls.of_threshold(0, status)
+        if first is None:
+            return ()
+        return (replace(first, kind="refusal", percent=None), *(replace(first, percent=each) for each in thresholds))
 
     @classmethod
     def of_refusal(cls, error: BudgetExceededError) -> Alert:

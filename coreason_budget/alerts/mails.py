@@ -28,6 +28,8 @@ from .alert import Alert
 from .messages import Writer, addresses
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.core.cache.backends.base import BaseCache
     from django.core.mail import EmailMessage
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from ..manager import BudgetManager
     from ..results import AccountStatus
 
-__all__ = ["connect", "flush"]
+__all__ = ["connect", "flush", "forget"]
 
 WAITING: Final = 100
 FLUSH_AT_EXIT_SECONDS: Final = 5.0
@@ -53,6 +55,18 @@ def connect() -> None:
 def flush(timeout: float) -> bool:
     """Wait until all mails of this process are sent, at most that many seconds. Return whether that was reached."""
     return _lane.flush(timeout)
+
+
+def forget(status: AccountStatus) -> None:
+    """Have alerts of an account in its window mailed again, where the ledger tells of them again: after a reset."""
+    config = service.manager().config
+    if not config.alert_recipients:
+        return
+    alerts = Alert.all_of(status, config.thresholds)
+    try:
+        _lane.submit(lambda: _Gate(config).forget(alerts))
+    except LaneFullError as error:
+        logger.error("What was mailed of {} {} is not mailed again: {}", status.scope, status.subject, error)
 
 
 def _connect_anew(*, setting: str, **_: Any) -> None:
@@ -149,10 +163,20 @@ class _Gate:
         """Tell whether nobody has mailed this alert yet."""
         seconds = max(0, round((alert.resets_at - timezone.now()).total_seconds())) + DAY
         try:
-            return bool(self._cache.add(f"{self._prefix}:{alert.name}", 1, seconds))
+            return bool(self._cache.add(self._key(alert), 1, seconds))
         except Exception as error:  # noqa: BLE001 - a cache raises what it likes, and an alert twice is better than none
             logger.warning("The cache that keeps alerts from being mailed twice cannot be used: {}", error)
             return True
+
+    def forget(self, alerts: Iterable[Alert]) -> None:
+        """Have alerts be the first again."""
+        try:
+            self._cache.delete_many([self._key(alert) for alert in alerts])
+        except Exception as error:  # noqa: BLE001 - a cache raises what it likes, and nobody waits here
+            logger.warning("The cache that keeps alerts from being mailed twice cannot be used: {}", error)
+
+    def _key(self, alert: Alert) -> str:
+        return f"{self._prefix}:{alert.name}"
 
     def count(self) -> int:
         """Return which alert of this hour this is."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.core import mail
+from django.core.cache import caches
 from django.core.mail.backends.base import BaseEmailBackend
+from django.urls import reverse
 from django.utils import timezone
 
 from coreason_budget import ANONYMOUS, BudgetExceededError, RunExhaustedError, budget_exceeded, service
@@ -17,11 +19,13 @@ from coreason_budget.alerts import mails, messages
 from coreason_budget.exceptions import Refusal
 from coreason_budget.models import ProjectLimit
 
+from ..admin.pages import Page
 from ..conftest import fake_backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from django.test import Client
     from pytest_django import Settings
 
     from ..conftest import Driver
@@ -132,6 +136,49 @@ def test_an_alert_that_another_process_has_mailed_is_not_mailed_again(configure:
     for _ in range(2):  # as after a loss of Redis' data: the ledger cannot know that it told of it
         budget_exceeded.send_robust(None, error=error, first=True)
     assert len(sent()) == 1
+
+
+@pytest.mark.parametrize("thresholds", [(80, 100), ()])
+def test_what_was_mailed_before_a_reset_is_mailed_again(configure: Any, admin_client: Client, thresholds: Any) -> None:
+    configure(THRESHOLDS=thresholds, DAILY_USER_LIMIT_USD=None)
+    limit = ProjectLimit.objects.create(project_id="search", period="day", amount_usd=10)
+    for number in (1, 2):
+        service.charge("ann", project_id="search", cost="8")
+        for _ in range(2):
+            with pytest.raises(BudgetExceededError):
+                service.reserve("ann", "search", amount="3")
+        told = ["[Django] 80 % of the LLM budget per day is used: project search"] if thresholds else []
+        told += ["[Django] LLM calls are refused, the budget per day does not cover them: project search"]
+        assert sent() == told * number
+        _reset(admin_client, limit)
+        assert mails.flush(10)
+
+
+def test_without_the_cache_a_reset_is_made_all_the_same(
+    configure: Any, admin_client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    limit = ProjectLimit.objects.create(project_id="search", period="day", amount_usd=10)
+    service.charge("ann", project_id="search", cost="8")
+    assert len(sent()) == 1
+
+    def fail(self: Any, keys: Any, version: Any = None) -> None:
+        raise ConnectionError("nobody listens")
+
+    monkeypatch.setattr(type(caches["default"]), "delete_many", fail)
+    _reset(admin_client, limit)
+
+    assert mails.flush(10)
+    assert "The cache that keeps alerts from being mailed twice cannot be used: nobody listens" in caplog.text
+    assert [item.spent for item in service.status("ann", "search") if item.scope == "project"] == [0]
+
+
+def _reset(client: Client, limit: ProjectLimit) -> None:
+    url = reverse("admin:coreason_budget_projectlimit_changelist")
+    chosen = {"action": "reset_window", "_selected_action": [limit.pk]}
+    page = Page(client.post(url, {**chosen, "index": "0"}))
+    seen = page.root.one("input", name="seen").attributes["value"]
+    answer = client.post(url, {**chosen, "confirmed": "yes", "seen": seen, "amount": "0", "reason": "a wild loop"})
+    assert answer.status_code == 302
 
 
 def test_there_is_no_storm(configure: Any, caplog: pytest.LogCaptureFixture) -> None:
