@@ -245,7 +245,8 @@ def adjustments(windows: Mapping[Period, Window], counted: Q | None = None) -> l
     """
     Return what was reset of anybody's windows, in records that meet a condition: one query.
 
-    It is a range of the index by kind: there are as many such records as admins have made.
+    It is a range of the index by kind: there are as many such records as admins have made, and as holds were given back
+    while the server did not answer.
     """
     rows = _records().filter(
         Q() if counted is None else counted,
