@@ -1,5 +1,5 @@
 """
-Taking back what a record was booked with, once per record: the one operation that starts from the database.
+Taking back what a record was booked with, once per record: an operation that starts from the database.
 
 The refund's id follows from that of the record, so the database keeps one refund of it whatever Redis has forgotten.
 """
@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from ..exceptions import BudgetUnavailableError, RefundError
+from ..exceptions import RefundError
 from ..money import to_usd
+from .corrections import ORPHANED_SECONDS, keep
 from .journal import subjects
 from .scripts import Answer, Booking, Charge, Deposit, parse_answer
-from .steps import Operation, Query, Write
+from .steps import Operation, Query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["REFUND_PREFIX", "Refund", "Refunded", "refund"]
 
 REFUND_PREFIX: Final = "refund:"
-
-#: Entries of the journal that are older are nobody's work in hand any more. A refund may be among them whose id Redis
-#: has forgotten (after CHARGE_ID_TTL, a minute at least).
-ORPHANED_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +77,8 @@ def refund(ledger: RedisLedger, wanted: Refund, *, nonce: str) -> Operation[Refu
         case ["ok", "1", cost, text]:
             answer = parse_answer(text)
             charge = replace(charge, cost=int(cost))
-            yield from _write(ledger, Booking(charge, answer.journal_id, answer.at), wanted.charge_id)
+            if not (yield from keep(ledger, Booking(charge, answer.journal_id, answer.at))):
+                raise _before(wanted.charge_id)
             return Refunded(charge, deposit, answer)
         case ["short", left]:
             raise _short(wanted, int(left))
@@ -133,23 +131,6 @@ def _reversal(charge: Charge, note: Mapping[str, str]) -> Charge:
         hold_id=charge.hold_id if charge.kind == "expired" else "",
         metadata={"refund_of": charge.charge_id, **note},
     )
-
-
-def _write(ledger: RedisLedger, booking: Booking, charge_id: str) -> Operation[None]:
-    """Write a refund, and see to it that it is the one that the database keeps."""
-    from .records import is_kept
-
-    def write() -> bool:
-        ledger.journal.write([booking])
-        return is_kept(booking)
-
-    try:
-        kept = yield Query(write)
-    except BudgetUnavailableError:
-        yield Write(ledger.journal.writer([booking]))  # the journal has it meanwhile
-    else:
-        if not kept:  # Redis had forgotten another refund; it has put the accounts in doubt, and they are summed anew
-            raise _before(charge_id)
 
 
 def _before(charge_id: str) -> RefundError:

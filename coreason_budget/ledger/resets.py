@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..exceptions import BudgetUnavailableError, ResetError
+from ..exceptions import ResetError
 from ..money import to_usd
 from .adjustments import Adjustment
+from .corrections import ORPHANED_SECONDS, keep
 from .opening import opened
-from .refunds import ORPHANED_SECONDS
 from .scripts import Booking, parse_accounts, parse_answer
-from .steps import Operation, Query, Write
+from .steps import Operation, Query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ def reset(ledger: RedisLedger, wanted: Reset, *, nonce: str) -> Operation[Accoun
     more, or if no limit is in force for it. Raise BudgetUnavailableError if Redis or the database does not answer:
     nothing is booked then, or if only the answer was lost, whoever asks again with the same number is told.
     """
-    from .records import is_kept, place_of
+    from .records import place_of
 
     charge = wanted.adjustment.charge(wanted.number, wanted.note)
     yield from ledger.journal.drain(ORPHANED_SECONDS)
@@ -99,19 +99,8 @@ def reset(ledger: RedisLedger, wanted: Reset, *, nonce: str) -> Operation[Accoun
             raise ResetError(
                 f"No limit of {wanted.subject.label} per {wanted.period} is in force yet, or any more; look again."
             )
-    booking = Booking(charge, answer.journal_id, answer.at)
-
-    def write() -> bool:
-        ledger.journal.write([booking])
-        return is_kept(booking)
-
-    try:
-        kept = yield Query(write)
-    except BudgetUnavailableError:
-        yield Write(ledger.journal.writer([booking]))  # the journal has it meanwhile
-    else:
-        if not kept:  # Redis had forgotten another one; it has put the account in doubt, and it is summed anew
-            raise _before(wanted)
+    if not (yield from keep(ledger, Booking(charge, answer.journal_id, answer.at))):
+        raise _before(wanted)
     return parse_accounts(answer.shown)[0]
 
 

@@ -256,6 +256,6 @@ FAULTS: Final = (
           "    for period, nanos in adjusted(waiting, subject, windows).items():\n        sums[period] += nanos\n", "",
           RESETS),
     Fault("a reset of everybody's account", "adjustments.py", "if each.subject == subject and", "if", RESETS),
-    Fault("a second reset that is told to have been one", "resets.py", "        if not kept:", "        if False:",
+    Fault("a second reset that is told to have been one", "corrections.py", "    return kept\n", "    return True\n",
           tests=CONTRACT),
 )  # fmt: skip

@@ -199,16 +199,22 @@ def sweep(auditor: Auditor, served: Served) -> None:
             _booked_now(auditor, served, entry)
 
 
+def _answered_before(auditor: Auditor, served: Served, known: Memory, nonce: str) -> None:
+    """Check that a correction whose id is remembered gets its first answer, and does nothing."""
+    _, first, cost, text = served.reply
+    same = (known.nonce == nonce, known.cost, known.answer)
+    auditor.require("4. the first answer", (first == "1", cost, text) == same, served)
+    auditor.unchanged(served)
+
+
 def refund(auditor: Auditor, served: Served) -> None:
     """Check that no more is taken back of a record than is left of it."""
     charge_id, hold_id, subjects = id_in(served.keys[0]), id_in(served.keys[1]), subjects_in(served.keys[3:])
     nonce = str(served.args[5])
     known = auditor.server.memory.get(charge_id)
     match served.reply:
-        case ["ok", first, cost, text] if known is not None:
-            same = (known.nonce == nonce, known.cost, known.answer)
-            auditor.require("4. the first answer", (first == "1", cost, text) == same, served)
-            auditor.unchanged(served)
+        case ["ok", *_] if known is not None:
+            _answered_before(auditor, served, known, nonce)
         case ["ok", "1", cost, text]:
             answer = parse_answer(text)
             auditor.server.memory[charge_id] = Memory(nonce, cost, subjects, text)
@@ -234,10 +240,8 @@ def reset(auditor: Auditor, served: Served) -> None:
     amount, least = int(served.args[5]), int(served.args[6])
     known = auditor.server.memory.get(charge_id)
     match served.reply:
-        case ["ok", first, cost, text] if known is not None:
-            same = (known.nonce == nonce, known.cost, known.answer)
-            auditor.require("4. the first answer", (first == "1", cost, text) == same, served)
-            auditor.unchanged(served)
+        case ["ok", *_] if known is not None:
+            _answered_before(auditor, served, known, nonce)
         case ["ok", "1", cost, text]:
             answer, instant = parse_answer(text), auditor.moment(served, [subject])
             auditor.require("a reset is booked now", answer.at == instant, answer, instant, served)
