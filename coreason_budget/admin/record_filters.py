@@ -33,20 +33,47 @@ KIND: Final = "kind__exact"  # so Django's own filter names it
 NAMES: Final = {"user": "user_id", "project": "project_id", "model": "model"}
 
 
-class DaysFilter(admin.ListFilter):
+class FormFilter(admin.ListFilter):
+    """A filter with a form, whose fields are parameters of the list; all other parameters are kept in it."""
+
+    #: The parameters that this filter reads.
+    names: Collection[str]
+
+    def __init__(
+        self, request: HttpRequest, params: dict[str, list[str]], model: type[SpendRecord], model_admin: Any
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        self.values = {name: params.pop(name, [""])[-1].strip() for name in self.names}
+        self.kept: list[tuple[str, str]] = []
+
+    def has_output(self) -> bool:
+        """Tell Django that there is always something to fill in."""
+        return True
+
+    def expected_parameters(self) -> list[str | None]:
+        """Return the parameters that this filter reads."""
+        return list(self.names)
+
+    def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
+        """Return no links, and learn what else the list was asked for."""
+        params = changelist.filter_params.items()
+        self.kept = [(name, value) for name, values in params if name not in self.names for value in values]
+        return iter(())
+
+
+class DaysFilter(FormFilter):
     """The days on which records were booked, both included, as ranges that an index answers."""
 
     title = _("day")
     template = "admin/coreason_budget/days_filter.html"
+    names = (FROM, UNTIL)
 
     def __init__(
         self, request: HttpRequest, params: dict[str, list[str]], model: type[SpendRecord], model_admin: Any
     ) -> None:
         super().__init__(request, params, model, model_admin)
         self.zone = service.manager().config.time_zone
-        self.days = {name: _day(params.pop(name, [""])[-1]) for name in (FROM, UNTIL)}
-        #: The other parameters of the list, which the form of this filter must keep.
-        self.kept: list[tuple[str, str]] = []
+        self.days = {name: _day(value) for name, value in self.values.items()}
 
     @property
     def first(self) -> str:
@@ -58,17 +85,9 @@ class DaysFilter(admin.ListFilter):
         """The last day as a date input takes it."""
         return _text(self.days[UNTIL])
 
-    def has_output(self) -> bool:
-        """Tell Django that there is always something to choose."""
-        return True
-
-    def expected_parameters(self) -> list[str | None]:
-        """Return the parameters that this filter reads."""
-        return [FROM, UNTIL]
-
     def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
         """Return links to the ranges that are asked for most."""
-        self.kept = _others(changelist, self.days)
+        yield from super().choices(changelist)
         for label, first, last in day_ranges(window_at(Period.DAY, timezone.now(), self.zone).first_day):
             yield {
                 "selected": self.days == {FROM: first, UNTIL: last},
@@ -89,38 +108,18 @@ class DaysFilter(admin.ListFilter):
         return queryset
 
 
-class NamesFilter(admin.ListFilter):
+class NamesFilter(FormFilter):
     """The user, the project and the model, each by its exact name."""
 
     title = _("user, project, model")
     template = "admin/coreason_budget/names_filter.html"
-
-    def __init__(
-        self, request: HttpRequest, params: dict[str, list[str]], model: type[SpendRecord], model_admin: Any
-    ) -> None:
-        super().__init__(request, params, model, model_admin)
-        self.names = {name: params.pop(name, [""])[-1].strip() for name in NAMES}
-        if any("\0" in value for value in self.names.values()):  # PostgreSQL takes none
-            raise IncorrectLookupParameters
-        #: As in DaysFilter.
-        self.kept: list[tuple[str, str]] = []
-
-    def has_output(self) -> bool:
-        """Tell Django that there is always something to name."""
-        return True
-
-    def expected_parameters(self) -> list[str | None]:
-        """Return the parameters that this filter reads."""
-        return list(NAMES)
-
-    def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
-        """Return no links: there may be millions of names."""
-        self.kept = _others(changelist, NAMES)
-        return iter(())
+    names = NAMES
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[SpendRecord]) -> QuerySet[SpendRecord]:
         """Return the records of the user, whose name or id it may be, and of the project and the model."""
-        for name, value in self.names.items():
+        for name, value in self.values.items():
+            if "\0" in value:  # PostgreSQL takes none
+                raise IncorrectLookupParameters
             if value:
                 meant = dict.fromkeys((value, *users_named(value))) if name == "user" else (value,)
                 queryset = queryset.filter(**{f"{NAMES[name]}__in": meant})
@@ -152,11 +151,6 @@ def day_ranges(today: date) -> Iterator[tuple[_StrPromise, date | None, date | N
     yield _("Past 7 days"), today - timedelta(days=6), today
     yield _("This month"), first, today
     yield _("Last month"), last_month.replace(day=1), last_month
-
-
-def _others(changelist: ChangeList, names: Collection[str]) -> list[tuple[str, str]]:
-    params = changelist.filter_params.items()
-    return [(name, value) for name, values in params if name not in names for value in values]
 
 
 def _day(text: str) -> date | None:
