@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from django import forms
 from django.contrib import admin, messages
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext
 
 from .. import service
 from ..alerts import mails
-from ..exceptions import BudgetError, BudgetUnavailableError
 from ..ledger.records import adjustments
 from ..ledger.resets import Reset
 from ..money import to_nanos, to_usd
@@ -25,6 +23,7 @@ from ..spends import note_of
 from . import confirmation, words
 from .fields import UsdField
 from .live import live_figures
+from .one_by_one import one_by_one, tell_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -108,44 +107,43 @@ def _carry_out(
     limits: Sequence[BudgetLimit],
     answers: dict[str, Any],
 ) -> None:
-    """Reset the windows one by one: each is booked at once, so what fails is told and undoes nothing."""
+    """Reset the windows one by one, and tell what became of them."""
     shown, to = confirmation.seen(request), to_nanos(answers["amount"], "amount")
-    note = note_of(answers["reason"], str(request.user.get_username()))
-    done, problems = 0, list[tuple[str, str]]()
-    for number, limit in enumerate(limits):
+    budget = service.manager()
+
+    def work(limit: BudgetLimit) -> str:
         seen = Seen.read(shown.get(str(limit.pk), ""))
+        if seen is None:
+            return _("nothing is known of what you have seen of it; open the page again")
         problem = _objection(seen, to)
-        if seen is None or problem:
-            problems.append((_named(limit), problem))
-            continue
+        if problem:
+            return problem
+        note = note_of(answers["reason"], str(request.user.get_username()))
         wanted = Reset(limit.subject, Period(limit.period), seen.window, seen.spent, seen.resets + 1, to, note)
-        try:
-            budget = service.manager()
-            stands = budget.drive(budget.guard.reset(wanted))
-        except BudgetUnavailableError as error:  # it will not be better for the others, and each would wait for it
-            problems += [(_named(each), str(error)) for each in limits[number:]]
-            break
-        except BudgetError as error:
-            problems.append((_named(limit), str(error)))
-        else:
-            done += 1
-            for status in stands:
-                if status.period == limit.period:
-                    mails.forget(status)
-            said = _("Reset window %(window)s: of %(before)s spent count %(after)s. Reason: %(reason)s")
-            told = {
-                "window": seen.window,
-                "before": words.usd(to_usd(seen.spent)),
-                "after": words.usd(answers["amount"]),
-                "reason": answers["reason"],
-            }
-            model_admin.log_change(request, limit, said % told)
-    _tell(model_admin, request, done, problems)
+        for status in budget.drive(budget.guard.reset(wanted)):
+            if status.period == limit.period:
+                mails.forget(status)
+        said = _("Reset window %(window)s: of %(before)s spent count %(after)s. Reason: %(reason)s")
+        told = {
+            "window": seen.window,
+            "before": words.usd(to_usd(seen.spent)),
+            "after": words.usd(answers["amount"]),
+            "reason": answers["reason"],
+        }
+        model_admin.log_change(request, limit, said % told)
+        return ""
+
+    problems = one_by_one(limits, _named, work)
+    done = len(limits) - len(problems)
+    if done:
+        said = ngettext("%(count)s window was reset.", "%(count)s windows were reset.", done)
+        model_admin.message_user(request, said % {"count": done}, messages.SUCCESS)
+    if problems:
+        said = ngettext("%(count)s window was not reset:", "%(count)s windows were not reset:", len(problems))
+        tell_problems(model_admin, request, said % {"count": len(problems)}, problems)
 
 
-def _objection(seen: Seen | None, to: int) -> str:
-    if seen is None:
-        return _("nothing is known of what you have seen of it; open the page again")
+def _objection(seen: Seen, to: int) -> str:
     if not seen.spent:
         return _("nothing is spent")
     if to >= seen.spent:
@@ -154,22 +152,6 @@ def _objection(seen: Seen | None, to: int) -> str:
             "spent": words.usd(to_usd(seen.spent)),
         }
     return ""
-
-
-def _tell(
-    model_admin: admin.ModelAdmin[BudgetLimit],
-    request: HttpRequest,
-    done: int,
-    problems: Sequence[tuple[str, str]],
-) -> None:
-    if done:
-        said = ngettext("%(count)s window was reset.", "%(count)s windows were reset.", done)
-        model_admin.message_user(request, said % {"count": done}, messages.SUCCESS)
-    if problems:
-        said = ngettext("%(count)s window was not reset:", "%(count)s windows were not reset:", len(problems))
-        lines = format_html_join("", "<br>{}: {}", ((words.named(name), why) for name, why in problems))
-        text = format_html("{}{}", said % {"count": len(problems)}, lines)
-        model_admin.message_user(request, text, messages.WARNING)
 
 
 def _asked(

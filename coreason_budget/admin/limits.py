@@ -26,7 +26,7 @@ from .limit_resets import reset_window
 from .limit_transfer import TransferMixin
 from .limit_words import changed_values, what_holds
 from .live import live_figures
-from .record_refunds import EveryDatabase
+from .one_by_one import EveryDatabase
 from .user_choice import UserChoiceMixin, name_fields, user_name_field
 
 if TYPE_CHECKING:

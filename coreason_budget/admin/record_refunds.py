@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from .. import service
-from ..exceptions import BudgetError, BudgetUnavailableError
 from . import confirmation, words
 from .fields import UsdField
+from .one_by_one import one_by_one, tell_problems
 from .record_links import links_of
 
 if TYPE_CHECKING:
@@ -27,14 +26,7 @@ if TYPE_CHECKING:
     from ..models import SpendRecord
     from .record_links import Links
 
-__all__ = ["EveryDatabase", "refund", "why_not"]
-
-
-class EveryDatabase(frozenset[str]):
-    """The aliases of all databases, whatever they are: for a view that is in no transaction of its request."""
-
-    def __contains__(self, alias: object) -> bool:
-        return True
+__all__ = ["refund", "why_not"]
 
 
 class RefundForm(forms.Form):
@@ -99,39 +91,26 @@ def _carry_out(
     records: Sequence[SpendRecord],
     answers: dict[str, Any],
 ) -> None:
-    """Refund the records one by one: each stands for itself, so what fails is told and undoes nothing."""
-    links, done, problems = links_of(records), [], []
-    for number, record in enumerate(records):
+    """Refund the records one by one, and tell what became of them."""
+    links, done = links_of(records), list[Decimal]()
+
+    def work(record: SpendRecord) -> str:
         problem = why_not(record, links)
         if problem:
-            problems.append((record.charge_id, problem))
-            continue
-        try:
-            receipt = service.refund(
-                record.charge_id,
-                answers.get("amount"),
-                reason=answers["reason"],
-                by=str(request.user.get_username()),
-            )
-        except BudgetUnavailableError as error:  # it will not be better for the others, and each would wait for it
-            problems += [(each.charge_id, str(error)) for each in records[number:]]
-            break
-        except BudgetError as error:
-            problems.append((record.charge_id, str(error)))
-        else:
-            done.append(-receipt.cost)
-            said = _("Refunded %(amount)s as %(refund)s. Reason: %(reason)s")
-            told = {"amount": words.usd(-receipt.cost), "refund": receipt.charge_id, "reason": answers["reason"]}
-            model_admin.log_change(request, record, said % told)
-    _tell(model_admin, request, done, problems)
+            return problem
+        receipt = service.refund(
+            record.charge_id,
+            answers.get("amount"),
+            reason=answers["reason"],
+            by=str(request.user.get_username()),
+        )
+        done.append(-receipt.cost)
+        said = _("Refunded %(amount)s as %(refund)s. Reason: %(reason)s")
+        told = {"amount": words.usd(-receipt.cost), "refund": receipt.charge_id, "reason": answers["reason"]}
+        model_admin.log_change(request, record, said % told)
+        return ""
 
-
-def _tell(
-    model_admin: admin.ModelAdmin[SpendRecord],
-    request: HttpRequest,
-    done: Sequence[Decimal],
-    problems: Sequence[tuple[str, str]],
-) -> None:
+    problems = one_by_one(records, lambda record: record.charge_id, work)
     if done:
         said = ngettext(
             "%(count)s record was refunded: %(sum)s.", "%(count)s records were refunded: %(sum)s in all.", len(done)
@@ -140,9 +119,7 @@ def _tell(
         model_admin.message_user(request, said % told, messages.SUCCESS)
     if problems:
         said = ngettext("%(count)s record was not refunded:", "%(count)s records were not refunded:", len(problems))
-        lines = format_html_join("", "<br>{}: {}", ((words.named(name), why) for name, why in problems))
-        text = format_html("{}{}", said % {"count": len(problems)}, lines)
-        model_admin.message_user(request, text, messages.WARNING)
+        tell_problems(model_admin, request, said % {"count": len(problems)}, problems)
 
 
 def _asked(records: Sequence[SpendRecord], form: forms.Form) -> confirmation.Confirmation:

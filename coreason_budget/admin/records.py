@@ -20,10 +20,11 @@ from ..models import SpendRecord
 from ..money import to_usd
 from ..scopes import Scope
 from . import confirmation, overview, refusals, words
+from .one_by_one import EveryDatabase
 from .record_export import export_csv
 from .record_filters import FROM, KIND, NAMES, UNTIL, DaysFilter, NamesFilter, UncountedFilter
 from .record_links import links_of
-from .record_refunds import EveryDatabase, refund, why_not
+from .record_refunds import refund, why_not
 from .record_search import MAX_COUNT, BoundedPaginator, RecordList, search
 
 if TYPE_CHECKING:
