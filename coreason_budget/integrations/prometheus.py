@@ -117,7 +117,7 @@ def _accounts(statuses: Iterable[AccountStatus]) -> Iterator[Metric]:
     share = GaugeMetricFamily(
         "coreason_budget_remaining_ratio", "What is left of the limit, from 0 to 1; 0 if it is blocked.", labels=labels
     )
-    for status in statuses:
+    for status in statuses:  # a sample of Prometheus is a float; nothing is reckoned with it here
         values = [status.scope, status.subject, status.period]
         spent.add_metric(values, float(status.spent))
         held.add_metric(values, float(status.held))

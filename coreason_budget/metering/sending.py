@@ -31,7 +31,7 @@ def answered(call: MeteredCall, send: Callable[[int | None], Any]) -> Operation[
     lowered = yield from call.open()
     try:
         return (yield Invoke(partial(send, lowered)))
-    except Exception:
+    except Exception:  # the provider's own, or the way to it: as far as anybody knows nothing was produced
         yield Settle(call.release())
         raise
     except GeneratorExit:  # the event loop was closed in mid-call: nothing can be awaited any more
